@@ -1,0 +1,1 @@
+"""Runnable scripts: solve, compare, train, plot."""

@@ -1,0 +1,1 @@
+"""Linear operators: the protocol, and matrix-free stencils on structured grids."""
