@@ -59,8 +59,11 @@ class Grid:
 
     def coordinates(self) -> tuple[NDArray[np.float64], ...]:
         """Coordinates along each axis, one (n,) array an axis."""
-        return tuple(o + h * np.arange(n) for o, h, n in zip(self.origin, self.spacing, self.shape, strict=True))
+        return tuple(
+            o + h * np.arange(n, dtype=np.float64)
+            for o, h, n in zip(self.origin, self.spacing, self.shape, strict=True)
+        )
 
-    def mesh(self) -> list[NDArray[np.float64]]:
+    def mesh(self) -> tuple[NDArray[np.float64], ...]:
         """Coordinates of every unknown, one grid-shaped array an axis."""
-        return np.meshgrid(*self.coordinates(), indexing="ij")
+        return tuple(np.meshgrid(*self.coordinates(), indexing="ij"))
