@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from array_api_compat import array_namespace, device, is_torch_array
+from array_api_compat import array_namespace, device, is_array_api_obj, is_torch_array
 from numpy.typing import NDArray
 
 from conjugo.solvers.monitor import check_system
-from conjugo.solvers.operators.protocol import Array, LinearOperator
+from conjugo.solvers.operators.protocol import Array, LinearOperator, as_operator
 from conjugo.solvers.result import SolveResult, Status
 
 _WORST_FIRST = (
@@ -31,13 +31,22 @@ def to_numpy(v: Array) -> NDArray[Any]:
     return np.asarray(v.detach().cpu().resolve_conj() if is_torch_array(v) else v)
 
 
+def floating(b: Any) -> Array:
+    """Turn lists and integers into float64 arrays; arrays of floats and tensors pass unchanged."""
+    if is_array_api_obj(b) and not (isinstance(b, np.ndarray) and b.dtype.kind in "biu"):
+        return b
+    return np.asarray(b, dtype=None if np.iscomplexobj(b) else np.float64)
+
+
 def like(v: NDArray[Any], b: Array) -> Array:
     """Copy a NumPy array to b's library, dtype and device."""
     return array_namespace(b).asarray(v, dtype=b.dtype, device=device(b))
 
 
 def to_csr(A: Any) -> sp.csr_array:
-    """Give the matrix of A as CSR: sparse, dense, or an operator with `.tocsr()`.
+    """Give the matrix of A as CSR, sorted and without duplicates: sparse, dense, or an operator with `.tocsr()`.
+
+    The arrays of A are shared where they are in order; libraries that sort in place then find nothing to do.
 
     Raises
     ------
@@ -45,7 +54,11 @@ def to_csr(A: Any) -> sp.csr_array:
         If A is matrix-free.
     """
     if hasattr(A, "tocsr"):
-        return sp.csr_array(A.tocsr())
+        matrix = sp.csr_array(A.tocsr())
+        if not matrix.has_canonical_format:
+            matrix = matrix.copy()
+            matrix.sum_duplicates()
+        return matrix
     if is_torch_array(A):
         return sp.csr_array(to_numpy(A.to_dense()))
     if isinstance(A, np.ndarray):
@@ -77,6 +90,8 @@ def by_columns(
 
     `solve(A, b, x0, M, skip)` gets one right-hand side; with `skip` it returns the first guess.
     """
+    A, b = as_operator(A), floating(b)
+    x0 = None if x0 is None else floating(x0)
     check_system(A, b, x0)
     host_A, host_M = HostOperator(A, b), None if M is None else HostOperator(M, b)
     B, X0 = to_numpy(b), None if x0 is None else to_numpy(x0)
@@ -89,18 +104,18 @@ def by_columns(
         first = None if X0 is None else np.ascontiguousarray(X0[:, i])
         result = solve(host_A, np.ascontiguousarray(B[:, i]), first, host_M, skip)
         results.append(replace(result, status=Status.STOPPED) if skip and not result.converged else result)
-    return _joined(results, b, host_A.products)
+    result = joined(results)
+    return replace(result, x=like(result.x, b), details={**result.details, "products": host_A.products})
 
 
-def _joined(results: list[SolveResult], b: Array, products: int) -> SolveResult:
+def joined(results: list[SolveResult]) -> SolveResult:
     """One result for a block: histories padded with their last value, the worst status."""
     worst = min(results, key=lambda result: _WORST_FIRST.index(result.status))
     rows = max(len(result.residuals) for result in results)
     padded = [np.pad(result.residuals, (0, rows - len(result.residuals)), mode="edge") for result in results]
     return replace(
         worst,
-        x=like(np.stack([result.x for result in results], axis=1), b),
+        x=np.stack([result.x for result in results], axis=1),
         residuals=np.stack(padded, axis=1),
         seconds=sum(result.seconds for result in results),
-        details={**worst.details, "products": products},
     )
