@@ -8,7 +8,6 @@ from __future__ import annotations
 from numba import njit
 
 FAST = {"reassoc", "contract", "nsz", "arcp"}  # fastmath=True would drop NaN
-GHOST = 16  # places before and after a half row in the ring buffers; one is used, the rest keeps rows aligned
 
 
 @njit(fastmath=FAST)
@@ -131,5 +130,42 @@ def interpolate(out, x, left, right, a, b):
 @njit(fastmath=FAST)
 def plus(out, x, y):
     """out = x + y."""
-    for k in range(out.size):
+    for k in range(y.size):
         out[k] = x[k] + y[k]
+
+
+@njit(fastmath=FAST)
+def plus2(out, x, y, z, a, b):
+    """out = x + a y + b z."""
+    for k in range(y.size):
+        out[k] = x[k] + a * y[k] + b * z[k]
+
+
+@njit(fastmath=FAST)
+def combine5(out, x, p, q, r, s, c):
+    """out = c0 x + c1 p + c2 q + c3 r + c4 s."""
+    c0, c1, c2, c3, c4 = c
+    for k in range(out.size):
+        out[k] = c0 * x[k] + c1 * p[k] + c2 * q[k] + c3 * r[k] + c4 * s[k]
+
+
+@njit(fastmath=FAST)
+def split_scaled_even(row, even, odd, a):
+    """Even columns times a, and odd columns of a row."""
+    half = row.size // 2
+    for k in range(half):
+        even[k] = a * row[2 * k]
+        odd[k] = row[2 * k + 1]
+    if row.size > 2 * half:
+        even[half] = a * row[2 * half]
+
+
+@njit(fastmath=FAST)
+def split_scaled_odd(row, even, odd, a):
+    """Even columns, and odd columns of a row times a."""
+    half = row.size // 2
+    for k in range(half):
+        even[k] = row[2 * k]
+        odd[k] = a * row[2 * k + 1]
+    if row.size > 2 * half:
+        even[half] = row[2 * half]
