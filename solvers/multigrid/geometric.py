@@ -165,7 +165,7 @@ class TensorHierarchy:
     def _work_size(self) -> int:
         """Places that the fused passes need for their rolling planes on the largest level."""
         n1, n2 = int(self._table[0, 1]), int(self._table[0, 2])
-        return 12 * plane_places(n1, n2) + (n1 + 1) * n2 + 64
+        return 13 * plane_places(n1, n2) + (n1 + 1) * n2 + 64
 
     def _cut(self, sizes: list[int]) -> list[tuple[bool, NDArray[np.int64]]]:
         """Cut the schedule into single passes that threads share and stretches for one compiled call."""
