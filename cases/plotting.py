@@ -6,7 +6,7 @@ and one line style and marker a method within the family.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -163,6 +163,28 @@ def bars(names: Sequence[str], values: Sequence[float], ax: Axes | None = None, 
     ax.set_xscale("log")
     ax.set_xlabel(label)
     ax.margins(x=0.15)
+    return _quiet(ax)
+
+
+def weak_scaling(rows: Sequence[Mapping[str, Any]], ax: Axes | None = None) -> Axes:
+    """Draw seconds against ranks for rows with keys problem, ranks, setup_seconds and seconds; level is ideal."""
+    ax = ax or Figure(layout="constrained").subplots()
+    problems = list(dict.fromkeys(row["problem"] for row in rows))
+    colours = (COLOURS["Krylov"], COLOURS["multigrid"], COLOURS["preconditioned CG"])
+    for problem, colour, marker in zip(problems, colours, MARKERS, strict=False):
+        mine = sorted((row for row in rows if row["problem"] == problem), key=lambda row: int(row["ranks"]))
+        ranks = [row["ranks"] for row in mine]
+        whole = [row["setup_seconds"] + row["seconds"] for row in mine]
+        solve = [row["seconds"] for row in mine]
+        ax.plot(ranks, whole, color=colour, marker=marker, label=f"{problem}: set-up and solve")
+        ax.plot(ranks, solve, color=colour, marker=marker, markerfacecolor="white", linestyle="--",
+                label=f"{problem}: solve")  # fmt: skip
+    ax.set_xticks(sorted({row["ranks"] for row in rows}))
+    ax.set_ylim(bottom=0.0)
+    ax.set_xlabel("ranks, each with the same number of unknowns")
+    ax.set_ylabel("seconds (level is ideal)")
+    if problems:
+        ax.legend(frameon=False, fontsize=8)
     return _quiet(ax)
 
 
