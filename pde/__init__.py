@@ -1,0 +1,18 @@
+"""What is to be solved: problem generators, and anybody's matrix from a file.
+
+The function `poisson` has the name of the folder that holds it. Importing the folder sets the attribute
+`conjugo.pde.poisson` to the module, once; the import below comes after that and rebinds it to the function. The modules
+inside stay importable as `from conjugo.pde.poisson import masks` or `from conjugo.pde.poisson.masks import disc`.
+"""
+
+from __future__ import annotations
+
+from conjugo.pde.grid import Grid
+from conjugo.pde.poisson.assemble import poisson
+from conjugo.pde.problem import LinearProblem
+
+__all__ = [
+    "Grid",
+    "LinearProblem",
+    "poisson",
+]
