@@ -58,7 +58,7 @@ def face_conductances(
     anisotropy : sequence of float
         Factor of the coefficient for each axis.
     wall_values : callable, optional
-        wall_values(axis, side) returns k on a wall of the box, shaped like one layer of the grid; side 0 is low, 1 high.
+        wall_values(axis, side) returns k on a wall of the box, shaped like one layer of the grid (side 0 low, 1 high).
 
     Returns
     -------
