@@ -7,12 +7,24 @@ inside stay importable as `from conjugo.pde.poisson import masks` or `from conju
 
 from __future__ import annotations
 
+from conjugo.pde.fields import gaussian_field
 from conjugo.pde.grid import Grid
+from conjugo.pde.matrix import load as load_matrix
+from conjugo.pde.matrix import save as save_matrix
 from conjugo.pde.poisson.assemble import poisson
+from conjugo.pde.poisson.convection import convection_diffusion
+from conjugo.pde.poisson.helmholtz import helmholtz
+from conjugo.pde.poisson.pressure import pressure
 from conjugo.pde.problem import LinearProblem
 
 __all__ = [
     "Grid",
     "LinearProblem",
+    "convection_diffusion",
+    "gaussian_field",
+    "helmholtz",
+    "load_matrix",
     "poisson",
+    "pressure",
+    "save_matrix",
 ]

@@ -35,7 +35,7 @@ class LinearProblem:
     >>> problem = poisson((15, 15), mask="disc", rhs="smooth")
     >>> small = problem.compress()
     >>> problem.n, small.n
-    (225, 149)
+    (225, 161)
     >>> problem.expand(small.b).shape
     (225,)
     """

@@ -138,7 +138,9 @@ def poisson(
         if function is None:
             raise ValueError(f"rhs = 'exact' needs a constant or differentiable coefficient, not {coefficient!r}: "
                              "pass a Coefficient with its gradient, or use rhs='discrete'")  # fmt: skip
-        f = sampled(source(solution, grid.open_mesh(), coefficient=function, anisotropy=factors, shift=shift), grid.shape)
+        f = sampled(
+            source(solution, grid.open_mesh(), coefficient=function, anisotropy=factors, shift=shift), grid.shape
+        )
         data = BoundaryData.of_solution(solution, function, factors)
     else:
         f = _plain(rhs, solution, grid, seed)

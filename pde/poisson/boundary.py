@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,9 +45,9 @@ def parse_boundary(bc: Boundary, dimensions: int) -> tuple[Ends, ...]:
     >>> parse_boundary([("dirichlet", "neumann"), "periodic"], 2)
     (('dirichlet', 'neumann'), ('periodic', 'periodic'))
     """
-    entries = [bc] * dimensions if isinstance(bc, str) else list(bc)
+    entries: list[Any] = [bc] * dimensions if isinstance(bc, str) else list(bc)
     if dimensions == 1 and len(entries) == 2:  # the two ends of the only axis
-        entries = [tuple(entries)]  # type: ignore[list-item]
+        entries = [tuple(entries)]
     if len(entries) != dimensions:
         raise ValueError(f"bc = {bc!r} has {len(entries)} entries: expected one kind, or one entry for each of the "
                          f"{dimensions} axes")  # fmt: skip

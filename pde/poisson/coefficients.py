@@ -157,7 +157,9 @@ def inclusions(
     return _two_values(grid, inside, contrast)
 
 
-def channels(grid: Grid, *, contrast: float | None = None, seed: int = 0, count: int = 5, width: float = 0.04) -> Values:
+def channels(
+    grid: Grid, *, contrast: float | None = None, seed: int = 0, count: int = 5, width: float = 0.04
+) -> Values:
     """Return 1 with `count` wavy channels along the last axis where k is the contrast (1e4 by default).
 
     Channels cross the whole box, so that their ends meet the walls: the hard case for one-level methods. In three

@@ -1,9 +1,9 @@
 """From coefficients at the unknowns to a stencil: finite volumes, one conductance a face.
 
 The flux through the face between unknowns i and j is c (u_i - u_j), with c = k_face / (h d), d the distance between
-what the face separates and k_face the harmonic mean of its two neighbours' k. A wall face has its unknown's k, or where k is a known function the
-harmonic mean of that and the wall's.
-Summing the fluxes out of every control volume gives a symmetric M-matrix whatever k is.
+what the face separates and k_face the harmonic mean of its two neighbours' k. A wall face has its unknown's k, or,
+where k is a known function, the harmonic mean of that and the wall's. Summing the fluxes out of every control volume
+gives a symmetric M-matrix whatever k is.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ def along(values: Values, axis: int, dimensions: int) -> Values:
     return values.reshape([-1 if a == axis else 1 for a in range(dimensions)])
 
 
-def plane(array: NDArray[np.generic], axis: int, index: int) -> NDArray[np.generic]:
+def plane(array: NDArray[Any], axis: int, index: int) -> NDArray[Any]:
     """View one plane across `axis`."""
-    return array[(*(slice(None),) * axis, index, ...)]  # the dots keep a view in one dimension too
+    place: tuple[Any, ...] = (*(slice(None),) * axis, index, ...)  # the dots keep a view in one dimension too
+    return array[place]
 
 
 def volumes(lines: Sequence[Line], skip: int | None = None) -> Values:
@@ -58,7 +59,7 @@ def face_conductances(
     anisotropy : sequence of float
         Factor of the coefficient for each axis.
     wall_values : callable, optional
-        wall_values(axis, side) returns k on a wall of the box, shaped like one layer of the grid; side 0 is low, 1 high.
+        wall_values(axis, side) returns k on a wall of the box, shaped like one layer of the grid (side 0 low, 1 high).
 
     Returns
     -------
@@ -130,13 +131,13 @@ def _sides(
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], Values, Values]:
     """Active flags and values below and above each face; walls see no neighbour unless the axis is periodic."""
 
-    def shifted(array: NDArray[np.generic], filler: object, up: bool) -> NDArray[np.generic]:
+    def shifted(array: NDArray[Any], filler: float, up: bool) -> NDArray[Any]:
         end = np.take(array, [-1 if up else 0], axis) if periodic else np.full_like(np.take(array, [0], axis), filler)
         return np.concatenate([end, array] if up else [array, end], axis)
 
     below, above = shifted(active, False, True), shifted(active, False, False)
     first, second = shifted(values, 1.0, True), shifted(values, 1.0, False)
-    return below, above, first, second  # type: ignore[return-value]
+    return below, above, first, second
 
 
 def assemble_stencil(

@@ -1,8 +1,8 @@
 """Domains cut out of a box: which unknowns a problem keeps, and where fluid, solid and air are.
 
 Every entry of `MASKS` is called as `f(grid)` and returns a bool array, True inside the domain; every entry of `CELLS`
-as `f(shape)` and returns an array of `Cell` codes for `pressure`. Boundaries follow the grid lines (staircases), so that
-solutions on curved domains are first-order accurate; boundaries that lie on grid lines (`l_shape`) cost no order.
+as `f(shape)` and returns an array of `Cell` codes for `pressure`. Boundaries follow the grid lines (staircases):
+solutions on curved domains are first-order accurate, and boundaries on grid lines (`l_shape`) cost no order.
 """
 
 from __future__ import annotations
@@ -155,7 +155,8 @@ def dam_break(shape: Sequence[int]) -> NDArray[np.int8]:
 
 def porous(shape: Sequence[int], *, count: int = 40, radius: float = 0.07, seed: int = 0) -> NDArray[np.int8]:
     """Return a box of fluid around many solid balls; pockets that they enclose are singular each on its own."""
-    return np.where(obstacles(_unit_cells(shape), count=count, radius=radius, seed=seed), 0, 1).astype(np.int8)
+    fluid = obstacles(_unit_cells(shape), count=count, radius=radius, seed=seed)
+    return np.where(fluid, Cell.FLUID, Cell.SOLID).astype(np.int8)
 
 
 def _unit_cells(shape: Sequence[int]) -> Grid:
