@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from conjugo.cases.methods import Method
 from conjugo.pde.problem import LinearProblem
+from conjugo.solvers import cg
 from conjugo.solvers.result import SolveResult, Status
 
 OUT_OF_TIME = "time budget"
@@ -165,6 +166,23 @@ def warm_up(method: Method, problem: LinearProblem) -> None:
 def peak_of(method: Method, problem: LinearProblem, iterations: int = 3) -> Callable[[], object]:
     """Return the work whose peak memory counts: the set-up and a few iterations."""
     return lambda: run_trial(method, problem, rtol=1e-8, budget=30.0, maxiter=iterations)
+
+
+def reference_error(problem: LinearProblem) -> float | None:
+    """Return the error of the exact discrete solution: what the grid gives, whoever solves.
+
+    Parameters
+    ----------
+    problem : LinearProblem
+        A problem with an exact solution.
+
+    Returns
+    -------
+    float or None
+        None where the discrete system could not be solved to a relative residual of 1e-10.
+    """
+    result = cg(problem.A, problem.b, rtol=1e-10)
+    return problem.error(result.x) if result.converged and problem.exact is not None else None
 
 
 def _times(stamps: list[float], start: float, ready: float, solved: float, count: int) -> NDArray[np.float64]:
