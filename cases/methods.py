@@ -175,6 +175,16 @@ def on_matrix(factory: Callable[[Any], Solve]) -> Setup:
     return setup
 
 
+def automatic(problem: LinearProblem) -> Solve:
+    """Let `solve` pick the method."""
+
+    def run(b: Any, *, rtol: float, maxiter: int | None = None, callback: Any = None) -> SolveResult:
+        result: SolveResult = solvers.solve(replace(problem, b=b), rtol=rtol, maxiter=maxiter, callback=callback)
+        return result
+
+    return run
+
+
 METHODS: tuple[Method, ...] = (
     Method("cg", "Krylov", krylov("cg"), symmetric),
     Method("minres", "Krylov", krylov("minres"), symmetric),

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 import conjugo
 
@@ -71,6 +72,17 @@ class Run:
     def result(self, facts: Mapping[str, Any]) -> None:
         """Write result.json; its keys `converged` and `interrupted` decide the command's exit code."""
         write(self.folder / "result.json", lambda path: path.write_text(as_json(facts)))
+
+    def solution(self, x: NDArray[Any]) -> Path:
+        """Write solution.npy and return its path."""
+        path = self.folder / "solution.npy"
+
+        def save(beside: Path) -> None:
+            with beside.open("wb") as file:
+                np.save(file, x)
+
+        write(path, save)
+        return path
 
     def plot(self, figure: Figure) -> Path:
         """Write plot.png and return its path."""

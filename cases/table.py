@@ -56,7 +56,7 @@ class Table:
 
 
 def seconds(value: float | None) -> str:
-    """Seconds with three significant digits, in milliseconds below one tenth.
+    """Three significant digits of seconds, or of milliseconds below one tenth.
 
     Examples
     --------
@@ -65,6 +65,8 @@ def seconds(value: float | None) -> str:
     """
     if value is None or not math.isfinite(value):
         return MISSING
+    if value < 1e-3:
+        return f"{1e3 * value:.2f} ms"
     if value < 0.1:
         return f"{significant(1e3 * value)} ms"
     return f"{significant(value)} s"
