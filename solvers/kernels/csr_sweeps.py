@@ -7,7 +7,12 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": {"reassoc", "contract", "nsz", "arcp"}, "boundscheck": False}
+OPTIONS: dict[str, Any] = {
+    "nogil": True,
+    "fastmath": {"reassoc", "contract", "nsz", "arcp"},
+    "boundscheck": False,
+    "_nrt": False,  # no reference counts: nothing is allocated here
+}
 
 
 def _signatures(template: str) -> list[str]:
@@ -41,12 +46,10 @@ def relax_rows(
     return total
 
 
-@njit("void(int32[::1], int32[::1], int32[::1])", cache=True, **OPTIONS)
-def greedy_colours(indptr: Any, indices: Any, colours: Any) -> None:
-    """Give each row the smallest colour that no neighbour with a colour has; `colours` starts at -1."""
-    rows = colours.size
-    last_user = np.full(rows + 1, -1, np.int32)
-    for i in range(rows):
+@njit("void(int32[::1], int32[::1], int32[::1], int32[::1])", cache=True, **OPTIONS)
+def greedy_colours(indptr: Any, indices: Any, colours: Any, last_user: Any) -> None:
+    """Give each row the smallest colour that no neighbour has; `colours` (n,) and `last_user` (n + 1,) start at -1."""
+    for i in range(colours.size):
         for entry in range(indptr[i], indptr[i + 1]):
             colour = colours[indices[entry]]
             if colour >= 0:

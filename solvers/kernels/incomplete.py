@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numba import njit
 
-OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": {"reassoc", "contract", "nsz", "arcp"}, "boundscheck": False}
+OPTIONS: dict[str, Any] = {
+    "nogil": True,
+    "fastmath": {"reassoc", "contract", "nsz", "arcp"},
+    "boundscheck": False,
+    "_nrt": False,  # no reference counts: nothing is allocated here
+}
 
 
 @njit(**OPTIONS)
@@ -57,19 +61,16 @@ def factor_csr(
 
 
 @njit(
-    "int64(int64[::1], float64[:, ::1], float64[::1], float64[::1], float64, float64)", cache=True, **OPTIONS
+    "int64(int64[::1], int64[::1], float64[:, ::1], float64[::1], float64[::1], float64, float64, int64[::1], float64[::1])", cache=True, **OPTIONS
 )
 def factor_stencil(
-    shape: Any, upper: Any, pivots: Any, diagonal: Any, relaxation: float, smallest: float
+    shape: Any, strides: Any, upper: Any, pivots: Any, diagonal: Any, relaxation: float, smallest: float, others: Any, values: Any
 ) -> int:
     """The same for a stencil, whose fill never meets its pattern, so that U keeps the entries of A.
 
-    `upper[a]` holds the couplings to the next node along axis a (in the last plane to the first one).
+    `upper[a]` holds the couplings to the next node along axis a (in the last plane to the first one); `others` and
+    `values` have room for six neighbours.
     """
-    n0, n1, n2 = shape
-    strides = np.array([n1 * n2, n2, 1])
-    others = np.empty(6, np.int64)
-    values = np.empty(6, np.float64)
     for k in range(pivots.size):
         if not pivots[k] > smallest * diagonal[k]:
             return k

@@ -7,10 +7,10 @@ weights of the rows (1 for variable coefficients), and at node (i, j, k) the ent
     to (i - 1, j, k):  row[r, 0] * L0[r * step, k]     to (i + 1, j, k):  row[r, 1] * U0[r * step, k]
     to (i, j - 1, k):  row[r, 2] * L1[r * step, k]     to (i, j + 1, k):  row[r, 3] * U1[r * step, k]
     to (i, j, k - 1):  L2[r * step, k]                 to (i, j, k + 1):  U2[r * step, k]
-    diagonal:          row[r, 4] + D[r * step, k]      1 / W:             row[r, 5] * inverse_weight[k]
+    diagonal:          row[r, 4] + D[r * step, k]      W:  row[r, 5] * weight[k],  1 / W:  row[r, 6] * inverse_weight[k]
 
 Constant coefficients have tables of one row (step = 0), variable ones a table row for every grid row (step = 1) and
-row[r] = (1, 1, 1, 1, 0, 1). Where `symmetric` is 1 the lower couplings are read from the upper tables of the neighbour.
+row[r] = (1, 1, 1, 1, 0, 1, 1). Where `symmetric` is 1 the lower couplings are read from the upper tables of the neighbour.
 Indices wrap around: at the ends of an axis that is not periodic the couplings are zero.
 
 Within a row the sequential part is one fused multiply-add a node, x[k] = c[k] - q[k] x[k - 1]; all else is vectorised.
@@ -23,7 +23,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit, types
 
-OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": {"reassoc", "contract", "nsz", "arcp"}, "boundscheck": False}
+OPTIONS: dict[str, Any] = {
+    "nogil": True,
+    "fastmath": {"reassoc", "contract", "nsz", "arcp"},
+    "boundscheck": False,
+    "_nrt": False,  # no reference counts: a slice a row would otherwise cost more than the row
+}
 
 
 class Layout(NamedTuple):
@@ -39,19 +44,20 @@ class Layout(NamedTuple):
     L2: Any
     U2: Any
     D: Any
+    weight: Any
     inverse_weight: Any
     step: int
     symmetric: int
 
 
 def _signatures(result: Any, *rest: Any) -> list[Any]:
-    """Write result(x, b, layout, *rest) for each of the two precisions."""
+    """Write result(x, b, layout, work, *rest) for each of the two precisions."""
     whole = types.int64
     found = []
     for scalar in (types.float32, types.float64):
         plane, line = scalar[:, ::1], scalar[::1]
-        layout = types.NamedTuple((whole, whole, *[plane] * 8, line, whole, whole), Layout)
-        found.append(result(plane, plane, layout, *rest))
+        layout = types.NamedTuple((whole, whole, *[plane] * 8, line, line, whole, whole), Layout)
+        found.append(result(plane, plane, layout, plane, *rest))
     return found
 
 
@@ -141,7 +147,7 @@ def _without_other_rows(s: Any, x: Any, b: Any, r: int, layout: Layout) -> None:
     """s = b / W minus the couplings of row r to other rows."""
     row, step, symmetric = layout.row, layout.step, layout.symmetric
     before0, after0, before1, after1 = _neighbours(r, layout.n0, layout.n1)
-    _scale(s, b[r], row[r, 5], layout.inverse_weight)
+    _scale(s, b[r], row[r, 6], layout.inverse_weight)
     if layout.n0 > 1:
         lower, upper = layout.L0[(before0 if symmetric else r) * step], layout.U0[r * step]
         _subtract_pair(s, row[r, 0], lower, x[before0], row[r, 1], upper, x[after0])
@@ -167,11 +173,11 @@ def _scaled_residual(s: Any, x: Any, b: Any, r: int, layout: Layout) -> None:
 
 
 @njit(_signatures(types.void, types.float64, types.boolean), cache=True, **OPTIONS)
-def lexicographic(x: Any, b: Any, layout: Layout, omega: float, backward: bool) -> None:
+def lexicographic(x: Any, b: Any, layout: Layout, work: Any, omega: float, backward: bool) -> None:
     """One sweep of successive over-relaxation in the order of the unknowns, or in the opposite order."""
     rows, m = x.shape
     last = m - 1
-    s, w, q = np.empty(m, x.dtype), np.empty(m, x.dtype), np.empty(m, x.dtype)
+    s, w, q = work[0], work[1], work[2]
     relax = x.dtype.type(omega)
     keep = x.dtype.type(1 - omega)
     for count in range(rows):
@@ -198,39 +204,44 @@ def lexicographic(x: Any, b: Any, layout: Layout, omega: float, backward: bool) 
 
 
 @njit(_signatures(types.float64, types.float64, types.int64, types.int64, types.int64), cache=True, **OPTIONS)
-def one_colour(x: Any, b: Any, layout: Layout, omega: float, colour: int, lo: int, hi: int) -> float:
+def one_colour(x: Any, b: Any, layout: Layout, work: Any, omega: float, colour: int, lo: int, hi: int) -> float:
     """Relax the nodes of one colour in rows lo to hi; return the sum of their squared residuals before that."""
-    m = x.shape[1]
-    s = np.empty(m, x.dtype)
+    s, even, odd = work[0], work[1], work[2]
+    for k in range(s.size):
+        odd[k] = k & 1
+        even[k] = 1 - (k & 1)
     relax = x.dtype.type(omega)
     total = 0.0
+    weights = layout.weight
     for r in range(lo, hi):
         _scaled_residual(s, x, b, r, layout)
-        here, diagonal, shift, weight = x[r], layout.D[r * layout.step], layout.row[r, 4], layout.row[r, 5]
-        start = (r // layout.n1 + r % layout.n1 + colour) & 1
-        for k in range(start, m, 2):
-            residual = np.float64(s[k] / (weight * layout.inverse_weight[k]))
-            total += residual * residual
+        here, diagonal, shift = x[r], layout.D[r * layout.step], layout.row[r, 4]
+        mask = odd if (r // layout.n1 + r % layout.n1 + colour) & 1 else even
+        factor, squares = np.float64(layout.row[r, 5]), 0.0
+        for k in range(s.size):  # the whole row under a mask, because that is vectorised
+            s[k] *= mask[k]
+            residual = np.float64(s[k] * weights[k])
+            squares += residual * residual
+        total += factor * factor * squares
         if relax != 0:
-            for k in range(m):  # the whole row, because that is vectorised; then every second node is stored
-                s[k] = here[k] + relax * s[k] / (diagonal[k] + shift)
-            for k in range(start, m, 2):
-                here[k] = s[k]
+            for k in range(s.size):
+                here[k] += relax * s[k] / (diagonal[k] + shift)
     return total
 
 
 @njit(_signatures(types.float64, types.int64, types.int64), cache=True, **OPTIONS)
-def residual_square(x: Any, b: Any, layout: Layout, lo: int, hi: int) -> float:
+def residual_square(x: Any, b: Any, layout: Layout, work: Any, lo: int, hi: int) -> float:
     """Sum of the squares of b - A x in rows lo to hi."""
-    s = np.empty(x.shape[1], x.dtype)
+    s = work[0]
     total = 0.0
-    inverse_weight = layout.inverse_weight
+    weights = layout.weight
     for r in range(lo, hi):
         _scaled_residual(s, x, b, r, layout)
-        weight = layout.row[r, 5]
+        factor, squares = np.float64(layout.row[r, 5]), 0.0
         for k in range(s.size):
-            residual = np.float64(s[k] / (weight * inverse_weight[k]))
-            total += residual * residual
+            residual = np.float64(s[k] * weights[k])
+            squares += residual * residual
+        total += factor * factor * squares
     return total
 
 
@@ -252,14 +263,14 @@ def _without_triangle(s: Any, z: Any, r: int, later: bool, layout: Layout) -> No
 
 
 @njit(_signatures(types.void), cache=True, **OPTIONS)
-def solve_factors(z: Any, pivots: Any, layout: Layout) -> None:
+def solve_factors(z: Any, pivots: Any, layout: Layout, work: Any) -> None:
     """z = (P + U)^-1 P (P + L)^-1 z in place, L and U the strict triangles of A; `pivots` holds W / P."""
     rows, m = z.shape
     last = m - 1
-    s, q = np.empty(m, z.dtype), np.empty(m, z.dtype)
+    s, q = work[0], work[1]
     for r in range(rows):
         here, p = z[r], pivots[r]
-        _scale(s, here, layout.row[r, 5], layout.inverse_weight)
+        _scale(s, here, layout.row[r, 6], layout.inverse_weight)
         _without_triangle(s, z, r, False, layout)
         lower, _, _, last_to_first = _couplings(r, layout)
         for k in range(m):
@@ -269,7 +280,8 @@ def solve_factors(z: Any, pivots: Any, layout: Layout) -> None:
         here[last] -= p[last] * last_to_first * here[0]
     for r in range(rows - 1, -1, -1):
         here, p = z[r], pivots[r]
-        s[:] = 0
+        for k in range(m):
+            s[k] = 0
         _without_triangle(s, z, r, True, layout)
         _, first_to_last, upper, _ = _couplings(r, layout)
         for k in range(m):

@@ -56,7 +56,8 @@ class CSRRows:
         pattern = sp.csr_array(self._pattern != 0)
         graph = sp.csr_array(pattern + pattern.T)  # an entry in either triangle couples the two rows
         colours = np.full(graph.shape[0], -1, np.int32)
-        csr_sweeps.greedy_colours(graph.indptr.astype(np.int32), graph.indices.astype(np.int32), colours)
+        last_user = np.full(graph.shape[0] + 1, -1, np.int32)
+        csr_sweeps.greedy_colours(graph.indptr.astype(np.int32), graph.indices.astype(np.int32), colours, last_user)
         return colours
 
     def sweep(self, x: NDArray[Any], b: NDArray[Any], omega: float, backward: bool = False) -> None:

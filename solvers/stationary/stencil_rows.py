@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -49,7 +48,7 @@ class StencilRows:
 
     def sweep(self, x: NDArray[Any], b: NDArray[Any], omega: float, backward: bool = False) -> None:
         """Relax every unknown in order, or in the opposite order."""
-        sweeps.lexicographic(x.reshape(self.rows_shape), b.reshape(self.rows_shape), self.layout, omega, backward)
+        sweeps.lexicographic(x.reshape(self.rows_shape), b.reshape(self.rows_shape), self.layout, self._work(), omega, backward)
 
     def relax_colours(self, x: NDArray[Any], b: NDArray[Any], omega: float) -> float:
         """Relax the red unknowns, then the black ones; return ||b - A x||^2 afterwards.
@@ -63,17 +62,27 @@ class StencilRows:
 
     def _half(self, x: NDArray[Any], b: NDArray[Any], omega: float, colour: int) -> float:
         X, B = x.reshape(self.rows_shape), b.reshape(self.rows_shape)
-        work = partial(sweeps.one_colour, X, B, self.layout, omega, colour)
+
+        def work(lo: int, hi: int) -> float:
+            return sweeps.one_colour(X, B, self.layout, self._work(), omega, colour, lo, hi)
+
         return run_rows(work, self.rows_shape[0], self._parts())
 
     def residual_square(self, x: NDArray[Any], b: NDArray[Any]) -> float:
         """||b - A x||^2, accumulated in float64; no vector is stored."""
-        work = partial(sweeps.residual_square, x.reshape(self.rows_shape), b.reshape(self.rows_shape), self.layout)
+        X, B = x.reshape(self.rows_shape), b.reshape(self.rows_shape)
+
+        def work(lo: int, hi: int) -> float:
+            return sweeps.residual_square(X, B, self.layout, self._work(), lo, hi)
+
         return run_rows(work, self.rows_shape[0], self._parts())
 
     def solve_factors(self, z: NDArray[Any], pivots: NDArray[Any]) -> None:
         """z = (P + U)^-1 P (P + L)^-1 z in place; `pivots` holds W / P."""
-        sweeps.solve_factors(z.reshape(self.rows_shape), pivots.reshape(self.rows_shape), self.layout)
+        sweeps.solve_factors(z.reshape(self.rows_shape), pivots.reshape(self.rows_shape), self.layout, self._work())
+
+    def _work(self) -> NDArray[Any]:
+        return np.empty((3, self.rows_shape[1]), self.dtype)  # one for each thread
 
     def _parts(self) -> int:
         return get_threads() if math.prod(self.rows_shape) >= PARALLEL_SIZE else 1
@@ -93,8 +102,8 @@ def _separable(A: SeparableStencil, dtype: np.dtype[Any]) -> sweeps.Layout:
     """Tables of one row; what depends on the slower axes sits in the scalars of the rows."""
     fast = A.axes[-1]
     n0, n1 = ((1, 1) + A.grid_shape[:-1])[-2:]
-    row = np.zeros((n0, n1, 6))
-    row[..., 5] = 1.0
+    row = np.zeros((n0, n1, 7))
+    row[..., 5:] = 1.0
     row[..., 4] = A.shift
     for place, axis in enumerate(reversed(A.axes[:-1])):  # the middle axis first, then the slowest
         along = (None, slice(None)) if place == 0 else (slice(None), None)
@@ -102,15 +111,17 @@ def _separable(A: SeparableStencil, dtype: np.dtype[Any]) -> sweeps.Layout:
         row[..., low] = axis.lower[along]
         row[..., low + 1] = axis.upper[along]
         row[..., 4] += axis.diag[along]
-        row[..., 5] /= axis.weight[along]
+        row[..., 5] *= axis.weight[along]
+    row[..., 6] = 1 / row[..., 5]
 
     def table(values: NDArray[np.float64]) -> NDArray[Any]:
         return np.array(values[None, :], dtype=dtype)
 
+    weights = table(fast.weight)[0], table(1 / fast.weight)[0]
     ones = table(np.ones(len(fast)))
     low, up, diag = table(fast.lower), table(fast.upper), table(fast.diag)
-    rows = np.ascontiguousarray(row.reshape(-1, 6), dtype=dtype)
-    return sweeps.Layout(n0, n1, rows, ones, ones, ones, ones, low, up, diag, table(1 / fast.weight)[0], 0, 0)
+    rows = np.ascontiguousarray(row.reshape(-1, 7), dtype=dtype)
+    return sweeps.Layout(n0, n1, rows, ones, ones, ones, ones, low, up, diag, *weights, 0, 0)
 
 
 def _variable(A: VariableStencil, dtype: np.dtype[Any]) -> sweeps.Layout:
@@ -126,6 +137,7 @@ def _variable(A: VariableStencil, dtype: np.dtype[Any]) -> sweeps.Layout:
     missing = 3 - len(upper)
     U0, U1, U2 = [upper[-1]] * missing + upper  # tables of missing axes are never read
     L0, L1, L2 = [lower[-1]] * missing + lower
-    row = np.broadcast_to(np.array([1, 1, 1, 1, 0, 1], dtype), (n0 * n1, 6)).copy()
+    row = np.broadcast_to(np.array([1, 1, 1, 1, 0, 1, 1], dtype), (n0 * n1, 7)).copy()
+    ones = np.ones(m, dtype)
     symmetric = int(A.lower is None)
-    return sweeps.Layout(n0, n1, row, L0, U0, L1, U1, L2, U2, table(A.diag), np.ones(m, dtype), 1, symmetric)
+    return sweeps.Layout(n0, n1, row, L0, U0, L1, U1, L2, U2, table(A.diag), ones, ones, 1, symmetric)
