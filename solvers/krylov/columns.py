@@ -49,13 +49,15 @@ def on_host(value: Array) -> NDArray[Any]:
     return to_host(value)
 
 
-def accept_curvature(monitor: Monitor, curvature: NDArray[np.float64], open_: NDArray[np.bool_]) -> bool:
-    """Say whether p^H A p > 0 in every open column; if not, end the solve with the reason."""
-    values = curvature[open_]
+def positive(
+    monitor: Monitor, value: NDArray[np.float64], open_: NDArray[np.bool_], name: str = "p^H A p", matrix: str = "A"
+) -> bool:
+    """Say whether `value` > 0 in every open column; if not, end the solve with the reason."""
+    values = value[open_]
     if not np.all(np.isfinite(values)):
-        monitor.fail(Status.NONFINITE, f"p^H A p became NaN or infinite at iteration {monitor.iteration}; check A and M")
+        monitor.fail(Status.NONFINITE, f"{name} is NaN or infinite at iteration {monitor.iteration}; check A and M")
     elif not np.all(values > 0):
-        where = f"p^H A p = {float(values.min()):.2e} at iteration {monitor.iteration}"
-        advice = "A is not positive definite; use minres for a Hermitian A, fgmres otherwise"
-        monitor.fail(Status.INDEFINITE, f"{where}: {advice}")
+        where = f"{name} = {float(values.min()):.2e} at iteration {monitor.iteration}"
+        remedy = "use minres for a Hermitian A, fgmres otherwise" if matrix == "A" else "use another M, or fgmres"
+        monitor.fail(Status.INDEFINITE, f"{where}: {matrix} is not positive definite; {remedy}")
     return monitor.status is None

@@ -9,11 +9,11 @@ import numpy as np
 from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
-from conjugo.solvers.krylov.columns import accept_curvature, inner, live, mask, on_host, quotient, real_inner
+from conjugo.solvers.krylov.columns import inner, live, mask, on_host, positive, quotient, real_inner
 from conjugo.solvers.krylov.preconditioned import check_preconditioner, preconditioner
 from conjugo.solvers.monitor import Callback, Monitor, to_host
 from conjugo.solvers.operators.protocol import Array, LinearOperator
-from conjugo.solvers.result import SolveResult, Status
+from conjugo.solvers.result import SolveResult
 
 
 def fcg(
@@ -109,7 +109,7 @@ def fcg(
                 rejected += 1
                 z = monitor.xp.where(mask(useless, b), plain(r), z)
                 p, along, _ = _direction(A, r, z, kept)
-            if not accept_curvature(monitor, to_host(p.curvature), open_):
+            if not positive(monitor, to_host(p.curvature), open_):
                 break
             step = quotient(along, p.curvature, mask(open_, b))
             x += step * p.p

@@ -56,7 +56,7 @@ def fgmres(
     -------
     SolveResult
         The residuals are those of the least-squares problem inside a cycle and true ones at each restart.
-        `details["rejected"]` counts the directions of M that were NaN or zero; the basis vector itself took their place.
+        `details["rejected"]` counts the directions of M that were NaN or zero; v_j itself took their place.
 
     Raises
     ------

@@ -156,7 +156,7 @@ class _Lanczos:
         if np.any(square < -10 * eps * scale**2):
             return Status.INDEFINITE, "r^H M r < 0: M is not positive definite; use another M, or fgmres"
         if np.any(pivot <= 100 * eps * scale) or np.any(self._settled(eps)[open_]):
-            note = "A is singular (nearly so) and b is not in its range: x is a least-squares solution, ||b - A x|| is least"
+            note = "A is singular or nearly so and b is not in its range: x is a least-squares solution"
             return Status.STAGNATED, note
         return None
 
