@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import pairwise
 
 _threads = 1
 
@@ -74,6 +75,19 @@ def _pool(workers: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(workers, thread_name_prefix="conjugo")
 
 
+def split_rows(rows: int, parts: int) -> list[int]:
+    """Bounds of the ranges that `run_rows` makes: range i is bounds[i] to bounds[i + 1].
+
+    Examples
+    --------
+    >>> from conjugo.solvers.parallel import split_rows
+    >>> split_rows(7, 2)
+    [0, 3, 7]
+    """
+    parts = max(1, min(parts, rows))
+    return [rows * part // parts for part in range(parts + 1)]
+
+
 def run_rows(work: Callable[[int, int], float | None], rows: int, parts: int) -> float:
     """Call `work(lo, hi)` on `parts` consecutive ranges that cover `range(rows)`, side by side.
 
@@ -92,11 +106,10 @@ def run_rows(work: Callable[[int, int], float | None], rows: int, parts: int) ->
     float
         The sum of what the calls returned (0 for None).
     """
-    parts = max(1, min(parts, rows))
-    if parts == 1:
+    if parts < 2 or rows < 2:
         return work(0, rows) or 0.0
-    bounds = [rows * part // parts for part in range(parts + 1)]
-    others = [_pool(parts - 1).submit(work, bounds[i], bounds[i + 1]) for i in range(1, parts)]
+    bounds = split_rows(rows, parts)
+    others = [_pool(parts - 1).submit(work, lo, hi) for lo, hi in pairwise(bounds[1:])]
     total = work(bounds[0], bounds[1]) or 0.0
     for other in others:
         total += other.result() or 0.0

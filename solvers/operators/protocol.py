@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+import scipy.sparse as sp
+import scipy.sparse.linalg as spla
+
 type Array = Any
 """A NumPy array or a torch tensor: whatever the right-hand side is."""
 
@@ -34,3 +38,27 @@ def is_linear(M: object) -> bool:
 def is_symmetric(M: object) -> bool:
     """Say whether `M` declares itself symmetric (the default)."""
     return bool(getattr(M, "symmetric", True))
+
+
+def as_operator(A: Any) -> LinearOperator:
+    """Return A as something whose `@` maps vectors to vectors quickly; most operators pass unchanged.
+
+    Parameters
+    ----------
+    A : operator, matrix or nested list
+        `np.matrix` and lists become arrays, sparse matrices whose format has no fast product become CSR, and an
+        object that has only `matvec` becomes a SciPy `LinearOperator`.
+
+    Examples
+    --------
+    >>> from conjugo.solvers.operators.protocol import as_operator
+    >>> as_operator([[2, 0], [0, 1]]) @ [1, 1]
+    array([2, 1])
+    """
+    if isinstance(A, (np.matrix, list, tuple)):
+        return np.asarray(A)
+    if sp.issparse(A) and A.format in ("coo", "dok", "lil"):
+        return A.tocsr()  # type: ignore[no-any-return]
+    if not hasattr(A, "__matmul__") and hasattr(A, "matvec"):
+        return spla.aslinearoperator(A)  # type: ignore[no-any-return]
+    return A  # type: ignore[no-any-return]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import reduce
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from array_api_compat import array_namespace, device
 from numpy.typing import NDArray
 
+from conjugo.solvers.kernels import separable as kernels
 from conjugo.solvers.operators.protocol import Array
+from conjugo.solvers.operators.stencil import Stencil
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,7 +64,7 @@ class Axis:
         return sp.csr_array((values[kept], (rows[kept], cols[kept])), shape=(n, n))
 
 
-class SeparableStencil:
+class SeparableStencil(Stencil):
     """A = W (T_0 x I x I + I x T_1 x I + ... + shift I) on a structured grid, W the product of the axes' weights.
 
     Parameters
@@ -90,6 +93,8 @@ class SeparableStencil:
     array([2., 2., 2., 2.])
     """
 
+    _kernels = kernels
+
     def __init__(
         self,
         axes: tuple[Axis, ...] | list[Axis],
@@ -105,12 +110,22 @@ class SeparableStencil:
         self.grid_shape = tuple(len(axis) for axis in axes)
         self.nullspace = nullspace
         self.dtype = np.dtype(dtype)
+        if self.dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
+            raise ValueError(f"dtype = {self.dtype}: expected float32 or float64")
+        self._fixed = self._packed()
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
-        n = math.prod(self.grid_shape)
-        return n, n
+    def _packed(self) -> tuple[Any, ...]:
+        """Per-axis coefficients as the kernels take them: planes, rows and the contiguous axis, and its uniformity."""
+        absent = np.array([[0.0], [0.0], [0.0], [1.0]])
+        *outer, last = [np.stack([a.lower, a.diag, a.upper, a.weight]) for a in self.axes]
+        planes, rows = [*outer, absent, absent][:2]
+        inside = last[:, 1:-1]
+        uniform = bool(np.all(inside == inside[:, :1]))
+        planes = planes + self.shift * np.array([[0.0], [1.0], [0.0], [0.0]])
+        return (*(np.ascontiguousarray(c, dtype=self.dtype) for c in (planes, rows, last)), uniform)
+
+    def _coefficients(self) -> tuple[Any, ...]:
+        return self._fixed
 
     @property
     def nbytes(self) -> int:
@@ -149,5 +164,31 @@ class SeparableStencil:
         """Return the same operator in another precision."""
         return SeparableStencil(self.axes, self.shift, nullspace=self.nullspace, dtype=dtype)
 
-    def __matmul__(self, x: Array) -> Array:
-        return self.tocsr() @ x
+    @property
+    def T(self) -> SeparableStencil:  # noqa: N802
+        """Transpose."""
+        axes = []
+        for a in self.axes:
+            scaled_up, scaled_low = a.weight * a.upper, a.weight * a.lower
+            lower, upper = np.roll(scaled_up, 1) / a.weight, np.roll(scaled_low, -1) / a.weight
+            axes.append(Axis(lower, a.diag, upper, a.weight, a.periodic))
+        return SeparableStencil(axes, self.shift, nullspace=None, dtype=self.dtype)
+
+    def _sliced(self, x: Array) -> Array:
+        xp = array_namespace(x)
+
+        def along(values: NDArray[np.float64], axis: int) -> Array:
+            """Coefficients of one axis, shaped to multiply x."""
+            shape = tuple(len(values) if a == axis else 1 for a in range(x.ndim))
+            return xp.asarray(values, dtype=x.dtype, device=device(x)).reshape(shape)
+
+        y = self.shift * x
+        for axis, a in enumerate(self.axes):
+            y = y + along(a.diag, axis) * x
+            if len(a) > 1 or a.periodic:
+                y = y + along(a.lower, axis) * xp.roll(x, 1, axis=axis)
+                y = y + along(a.upper, axis) * xp.roll(x, -1, axis=axis)
+        for axis, a in enumerate(self.axes):
+            if np.any(a.weight != 1):
+                y = along(a.weight, axis) * y
+        return y

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from array_api_compat import array_namespace, device
 from numpy.typing import NDArray
 
+from conjugo.solvers.kernels import variable as kernels
 from conjugo.solvers.operators.protocol import Array
+from conjugo.solvers.operators.stencil import Stencil
 
 type Couplings = Sequence[NDArray[np.floating]]
 
 
-class VariableStencil:
+class VariableStencil(Stencil):
     """A three-, five- or seven-point operator with one diagonal and one coupling array per axis.
 
     Parameters
@@ -40,6 +43,8 @@ class VariableStencil:
     array([1., 2.])
     """
 
+    _kernels = kernels
+
     def __init__(
         self,
         diag: NDArray[np.floating],
@@ -62,6 +67,7 @@ class VariableStencil:
         self.active = None if active is None else np.ascontiguousarray(active, dtype=np.bool_)
         self.grid_shape = tuple(diag.shape)
         self.nullspace = nullspace
+        self._fixed = self._packed()
         self.periodic = tuple(bool(np.any(np.take(u, -1, axis))) for axis, u in enumerate(self.upper))
 
     def _checked(self, name: str, arrays: Couplings) -> tuple[NDArray[np.floating], ...]:
@@ -72,11 +78,19 @@ class VariableStencil:
                 raise ValueError(f"{name}[{axis}] has shape {array.shape}: expected {self.diag.shape}, as diag")
         return tuple(np.ascontiguousarray(array, dtype=self.dtype) for array in arrays)
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
-        n = math.prod(self.grid_shape)
-        return n, n
+    def _packed(self) -> tuple[Any, ...]:
+        """Diagonal and couplings as the kernels take them: planes, rows and the contiguous axis."""
+
+        def three(arrays: tuple[NDArray[np.floating], ...]) -> list[NDArray[np.floating]]:
+            *outer, last = (a.reshape(self._planes) for a in arrays)
+            return [*[*outer, last, last][:2], last]
+
+        upper = three(self.upper)
+        lower = upper if self.lower is None else three(self.lower)
+        return (self.diag.reshape(self._planes), *upper, *lower, self.diag.ndim, self.lower is None)
+
+    def _coefficients(self) -> tuple[Any, ...]:
+        return self._fixed
 
     @property
     def symmetric(self) -> bool:
@@ -114,5 +128,24 @@ class VariableStencil:
         upper = [a.astype(dtype) for a in self.upper]
         return VariableStencil(self.diag.astype(dtype), upper, lower, active=self.active, nullspace=self.nullspace)
 
-    def __matmul__(self, x: Array) -> Array:
-        return self.tocsr() @ x
+    @property
+    def T(self) -> VariableStencil:  # noqa: N802
+        """Transpose."""
+        if self.lower is None:
+            return self
+        upper = [np.roll(a, -1, axis) for axis, a in enumerate(self.lower)]
+        lower = [np.roll(a, 1, axis) for axis, a in enumerate(self.upper)]
+        return VariableStencil(self.diag, upper, lower, active=self.active)
+
+    def _sliced(self, x: Array) -> Array:
+        xp = array_namespace(x)
+
+        def like(values: NDArray[np.floating]) -> Array:
+            """Coefficients shaped to multiply x."""
+            return xp.asarray(values, dtype=x.dtype, device=device(x))[..., None]
+
+        y = like(self.diag) * x
+        for axis, upper in enumerate(self.upper):
+            lower = np.roll(upper, 1, axis) if self.lower is None else self.lower[axis]
+            y = y + like(upper) * xp.roll(x, -1, axis=axis) + like(lower) * xp.roll(x, 1, axis=axis)
+        return y

@@ -1,0 +1,202 @@
+"""Conjugate gradients with a subspace solved exactly: deflation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+from array_api_compat import array_namespace, device
+
+from conjugo.solvers.krylov.columns import live, mask, on_host, positive, quotient, real_inner
+from conjugo.solvers.krylov.preconditioned import check_preconditioner, preconditioner
+from conjugo.solvers.monitor import Callback, Monitor, to_host
+from conjugo.solvers.operators.protocol import Array, LinearOperator, is_linear, is_symmetric
+from conjugo.solvers.result import SolveResult, Status
+
+type Observer = Callable[[Array, Array, Array, Array], None]
+
+
+class Deflation:
+    """A subspace and its image under A, ready to be solved exactly: set up once, used in every solve with this A.
+
+    Parameters
+    ----------
+    A : operator
+        Hermitian positive definite, (n, n). Set-up costs one product with the m columns of W.
+    W : (n, m) array
+        A basis; its columns need not be orthogonal. Dependent ones are dropped.
+    AW : (n, m) array, optional
+        A @ W where it is known already.
+
+    Attributes
+    ----------
+    W, AW
+        The basis combined so that W^H A W = I, (n, m'), and its image.
+    definite : bool
+        False where W^H A W has a negative eigenvalue, so that A is not positive definite.
+    setup_seconds, nbytes
+        Cost of the set-up, and what is kept.
+
+    Raises
+    ------
+    ValueError
+        If W does not have n rows or is not finite.
+    """
+
+    def __init__(self, A: LinearOperator, W: Array, AW: Array | None = None) -> None:
+        started = time.perf_counter()
+        if W.ndim != 2 or W.shape[0] != A.shape[0]:
+            raise ValueError(f"W has shape {tuple(W.shape)}: expected ({A.shape[0]}, m), one basis vector a column")
+        xp = array_namespace(W)
+        if not bool(xp.all(xp.isfinite(W))):
+            raise ValueError("W holds NaN or infinity: expected finite basis vectors")
+        self.A = A
+        length = np.sqrt(on_host(real_inner(W, W)))
+        scale = xp.asarray(1 / np.where(length > 0, length, 1.0), dtype=W.dtype, device=device(W))
+        AW = (A @ W if AW is None else AW) * scale
+        W = W * scale
+        gram = on_host(_adjoint(W) @ AW)
+        values, vectors = np.linalg.eigh((gram + gram.conj().T) / 2)
+        floor = 100 * float(xp.finfo(W.dtype).eps) * len(values) * np.max(np.abs(values), initial=0.0)
+        self.definite = bool(np.all(values > -floor))
+        kept = values > floor
+        scaled = xp.asarray(vectors[:, kept] / np.sqrt(values[kept]), dtype=W.dtype, device=device(W))
+        self.W, self.AW = W @ scaled, AW @ scaled
+        self.setup_seconds = time.perf_counter() - started
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of W and A W."""
+        itemsize = int(array_namespace(self.W).finfo(self.W.dtype).bits) // 8
+        factor = 2 if array_namespace(self.W).isdtype(self.W.dtype, "complex floating") else 1
+        return 2 * int(np.prod(self.W.shape)) * itemsize * factor
+
+    def coarse(self, r: Array) -> tuple[Array, Array]:
+        """W W^H r, the exact solution in the subspace, and its image A W W^H r."""
+        share = _adjoint(self.W) @ r
+        return self.W @ share, self.AW @ share
+
+    def project(self, z: Array) -> Array:
+        """Make z A-orthogonal to the subspace: z - W (A W)^H z."""
+        return z - self.W @ (_adjoint(self.AW) @ z)
+
+
+def _adjoint(W: Array) -> Array:
+    return array_namespace(W).conj(W).T if array_namespace(W).isdtype(W.dtype, "complex floating") else W.T
+
+
+def deflated_cg(
+    A: LinearOperator,
+    b: Array,
+    x0: Array | None = None,
+    *,
+    rtol: float = 1e-5,
+    atol: float = 0.0,
+    maxiter: int | None = None,
+    M: LinearOperator | None = None,
+    callback: Callback | None = None,
+    W: Array | Deflation,
+    observe: Observer | None = None,
+) -> SolveResult:
+    """Solve A x = b for a Hermitian positive definite A, with the span of W solved exactly.
+
+    Parameters
+    ----------
+    A : operator
+        Hermitian positive definite, (n, n).
+    b : (n,) or (n, k) array
+        One right-hand side or a block; NumPy or torch, real or complex. A block's converged columns are frozen.
+    x0 : array, optional
+        First guess, shaped like b; zero if None. It is corrected in the span of W at once (init-CG).
+    rtol, atol : float
+        Stop at ||b - A x||_2 <= max(rtol ||b||_2, atol), the true residual.
+    maxiter : int, optional
+        Default 10 n.
+    M : operator, optional
+        Hermitian positive definite approximation of the inverse of A.
+    callback : callable, optional
+        Called with x after every iteration; True or StopIteration stops the solve.
+    W : (n, m) array or Deflation
+        The subspace, best the eigenvectors of M A with the smallest eigenvalues: a basis, or one set up
+        earlier for this A.
+    observe : callable, optional
+        Called with (p, A p, z, alpha) in every iteration, with None when the residual is replaced; recycling collects
+        directions by it.
+
+    Returns
+    -------
+    SolveResult
+        `details` holds the size of the subspace and, where W was a basis, the set-up seconds (part of `seconds`).
+
+    Raises
+    ------
+    ValueError
+        For shapes that disagree, NaN in b, x0 or W, or an M that says it is not linear or not symmetric.
+
+    Notes
+    -----
+    With W^H A W = I the directions stay A-orthogonal to W::
+
+        p = z - W (A W)^H z + beta p,   z = M r
+
+    so the iteration sees only the eigenvalues outside the subspace: the effective condition number is
+    lambda_max / lambda_{m+1} where W holds the first m eigenvectors.
+
+    References
+    ----------
+    Nicolaides (1987), "Deflation of conjugate gradients with applications to boundary value problems", SIAM J. Numer.
+    Anal. 24(2).
+    Saad, Yeung, Erhel and Guyomarc'h (2000), "A deflated version of the conjugate gradient algorithm",
+    SIAM J. Sci. Comput. 21(5), Algorithm 3.5.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from conjugo.solvers.krylov.deflated import deflated_cg
+    >>> A = np.diag([1e-6, 1.0, 1.0, 1.0])
+    >>> deflated_cg(A, np.ones(4), W=np.eye(4)[:, :1], rtol=1e-10).iterations
+    1
+    """
+    check_preconditioner(A, M)
+    if M is not None and not (is_linear(M) and is_symmetric(M)):
+        raise ValueError("M says that it is not linear and symmetric: expected an SPD M for deflated_cg; use fcg")
+    monitor = Monitor("deflated_cg", A, b, x0, rtol=rtol, atol=atol, maxiter=maxiter, callback=callback)
+    deflation = W if isinstance(W, Deflation) else Deflation(A, monitor.xp.asarray(W, dtype=b.dtype, device=device(b)))
+    precondition = preconditioner(monitor, M)
+    xp, x, r = monitor.xp, *_corrected(monitor.x, monitor.r, deflation)
+    p = rho = None
+    with monitor, np.errstate(invalid="ignore", over="ignore"):  # the scalars are checked
+        while monitor.proceed(x, r):
+            if not deflation.definite:
+                monitor.fail(Status.INDEFINITE, "W^H A W has a negative eigenvalue: A is not positive definite")
+                break
+            if monitor.replaced:
+                (x, r), p = _corrected(x, monitor.r, deflation), None
+                if observe is not None:
+                    observe(None, None, None, None)
+            open_ = live(monitor)
+            wanted = mask(open_, b)
+            z = precondition(r)
+            rho, previous = real_inner(r, z), rho
+            if not positive(monitor, to_host(rho), open_, "r^H M r", "M"):
+                break
+            fresh = deflation.project(z)
+            p = fresh if p is None else fresh + quotient(rho, previous, wanted) * p
+            q = A @ p
+            curvature = real_inner(p, q)
+            if not positive(monitor, to_host(curvature), open_):
+                break
+            alpha = quotient(rho, curvature, wanted)
+            if observe is not None:
+                observe(p, q, z, alpha)
+            x = x + alpha * p
+            r = r - alpha * q
+    setup = {} if deflation is W else {"setup_seconds": deflation.setup_seconds}
+    return monitor.result(x, deflated=int(deflation.W.shape[1]), **setup)
+
+
+def _corrected(x: Array, r: Array, deflation: Deflation) -> tuple[Array, Array]:
+    """Solve exactly in the subspace, so that W^H r = 0."""
+    move, image = deflation.coarse(r)
+    return x + move, r - image

@@ -1,0 +1,121 @@
+"""From an operator to its rows: who can be swept, and what a sweep needs."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from conjugo.solvers.operators.protocol import LinearOperator
+from conjugo.solvers.operators.separable import SeparableStencil
+from conjugo.solvers.operators.variable import VariableStencil
+
+
+class Rows(Protocol):
+    """What the sweeps need of a matrix: `StencilRows` and `CSRRows` have it."""
+
+    coloured: bool
+
+    def sweep(self, x: NDArray[Any], b: NDArray[Any], omega: float, backward: bool = False) -> None:
+        """Relax every unknown in order."""
+
+    def relax_colours(self, x: NDArray[Any], b: NDArray[Any], omega: float) -> float:
+        """Relax colour after colour and return the squared residual."""
+
+    def residual_square(self, x: NDArray[Any], b: NDArray[Any]) -> float:
+        """||b - A x||^2."""
+
+
+def rows_of(A: LinearOperator, dtype: np.dtype[Any], method: str) -> Rows:
+    """Prepare the rows of A for sweeps in the precision `dtype`.
+
+    Raises
+    ------
+    ValueError
+        If A has no entries to sweep over, or a zero diagonal.
+    """
+    diagonal_of(A, method)
+    if isinstance(A, SeparableStencil | VariableStencil) and sweepable(A):
+        from conjugo.solvers.stationary.stencil_rows import StencilRows
+
+        return StencilRows(A, dtype)
+    from conjugo.solvers.stationary.csr_rows import CSRRows
+
+    return CSRRows(entries_of(A, method), dtype)
+
+
+def sweepable(A: SeparableStencil | VariableStencil, shortest: int = 2) -> bool:
+    """Whether every periodic axis has at least `shortest` nodes, so that the stencil's couplings are matrix entries."""
+    from conjugo.solvers.stationary.stencil_rows import periodic_axes
+
+    return all(n >= shortest for n, wraps in zip(A.grid_shape, periodic_axes(A), strict=True) if wraps)
+
+
+def entries_of(A: LinearOperator, method: str) -> sp.csr_array:
+    """Return A as real compressed sparse rows, sorted and without duplicates; A itself is not changed.
+
+    Raises
+    ------
+    ValueError
+        If A has only products, or complex entries.
+    """
+    if isinstance(A, SeparableStencil | VariableStencil):
+        matrix = A.tocsr()
+    elif sp.issparse(A):
+        matrix = sp.csr_array(A, copy=True)
+    elif isinstance(A, np.ndarray):
+        matrix = sp.csr_array(A)
+    else:
+        raise ValueError(
+            f"{method} needs the entries of A, but {type(A).__name__} offers only products: "
+            "pass a sparse or dense array or a stencil, or use cg or chebyshev, which need none"
+        )
+    if np.iscomplexobj(matrix.data):
+        raise ValueError(f"A has dtype {matrix.dtype}: {method} expects real entries; use cg or gmres")
+    matrix.sum_duplicates()
+    return matrix
+
+
+def diagonal_of(A: LinearOperator, method: str) -> NDArray[Any]:
+    """Diagonal of A, (n,), checked.
+
+    Raises
+    ------
+    ValueError
+        If A does not know its diagonal, or an entry is zero or not finite.
+    """
+    if isinstance(A, np.ndarray):
+        diagonal = np.array(np.diagonal(A))
+    elif hasattr(A, "diagonal"):
+        diagonal = A.diagonal()
+        if hasattr(diagonal, "detach"):
+            diagonal = diagonal.detach().cpu()
+        diagonal = np.asarray(diagonal)
+    else:
+        raise ValueError(
+            f"{method} needs the diagonal of A, but {type(A).__name__} offers only products: "
+            "pass a sparse or dense array or a stencil, or give A a method diagonal()"
+        )
+    bad = np.flatnonzero((diagonal == 0) | ~np.isfinite(diagonal))
+    if bad.size:
+        row = int(bad[0])
+        raise ValueError(
+            f"the diagonal of A is {diagonal[row]} in row {row} ({bad.size} such rows): {method} divides by it; "
+            "reorder the unknowns, or use minres or gmres"
+        )
+    return diagonal
+
+
+def check_omega(omega: float) -> float:
+    """Return omega as a float.
+
+    Raises
+    ------
+    ValueError
+        If omega is outside (0, 2).
+    """
+    if not 0 < omega < 2:
+        raise ValueError(f"omega = {omega}: expected 0 < omega < 2; over-relaxation diverges outside, try 1.0")
+    return float(omega)
