@@ -1,0 +1,30 @@
+"""What is to be solved: problem generators, and anybody's matrix from a file.
+
+The function `poisson` has the name of the folder that holds it. Importing the folder sets the attribute
+`conjugo.pde.poisson` to the module, once; the import below comes after that and rebinds it to the function. The modules
+inside stay importable as `from conjugo.pde.poisson import masks` or `from conjugo.pde.poisson.masks import disc`.
+"""
+
+from __future__ import annotations
+
+from conjugo.pde.fields import gaussian_field
+from conjugo.pde.grid import Grid
+from conjugo.pde.matrix import load as load_matrix
+from conjugo.pde.matrix import save as save_matrix
+from conjugo.pde.poisson.assemble import poisson
+from conjugo.pde.poisson.convection import convection_diffusion
+from conjugo.pde.poisson.helmholtz import helmholtz
+from conjugo.pde.poisson.pressure import pressure
+from conjugo.pde.problem import LinearProblem
+
+__all__ = [
+    "Grid",
+    "LinearProblem",
+    "convection_diffusion",
+    "gaussian_field",
+    "helmholtz",
+    "load_matrix",
+    "poisson",
+    "pressure",
+    "save_matrix",
+]

@@ -26,6 +26,8 @@ class Grid:
         Coordinates of the first unknown.
     centring : {"vertex", "cell"}
         Whether unknowns sit on grid points or in cell centres.
+    lengths : tuple of float, optional
+        Side lengths of the box from the coordinate origin; by default unknowns times spacing.
 
     Examples
     --------
@@ -38,6 +40,7 @@ class Grid:
     spacing: tuple[float, ...]
     origin: tuple[float, ...]
     centring: Centring = "vertex"
+    lengths: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.shape) <= 3 or any(n < 1 for n in self.shape):
@@ -46,6 +49,11 @@ class Grid:
             raise ValueError(f"shape {self.shape}, spacing {self.spacing} and origin {self.origin} differ in length")
         if any(not h > 0 for h in self.spacing):
             raise ValueError(f"spacing = {self.spacing}: expected positive lengths")
+        if not self.lengths:
+            sides = tuple(n * h for n, h in zip(self.shape, self.spacing, strict=True))
+            object.__setattr__(self, "lengths", sides)
+        if len(self.lengths) != len(self.shape):
+            raise ValueError(f"lengths = {self.lengths}: expected {len(self.shape)} side lengths, one an axis")
 
     @property
     def size(self) -> int:
@@ -67,3 +75,17 @@ class Grid:
     def mesh(self) -> tuple[NDArray[np.float64], ...]:
         """Coordinates of every unknown, one grid-shaped array an axis."""
         return tuple(np.meshgrid(*self.coordinates(), indexing="ij"))
+
+    def open_mesh(self) -> tuple[NDArray[np.float64], ...]:
+        """Coordinates along each axis, shaped so that they broadcast over the grid without filling it."""
+        return tuple(np.meshgrid(*self.coordinates(), indexing="ij", sparse=True))
+
+    def unit_mesh(self) -> tuple[NDArray[np.float64], ...]:
+        """`open_mesh` divided by the side lengths: every coordinate lies in [0, 1]."""
+        return tuple(x / length for x, length in zip(self.open_mesh(), self.lengths, strict=True))
+
+    def wall(self, axis: int, side: int) -> tuple[NDArray[np.float64], ...]:
+        """`open_mesh` of the points on a wall of the box straight beyond the unknowns; side 0 is low, 1 is high."""
+        x = list(self.open_mesh())
+        x[axis] = np.full((1,) * len(self.shape), self.lengths[axis] if side else 0.0)
+        return tuple(x)

@@ -1,7 +1,59 @@
-"""The installed command `conjugo`."""
+"""The installed command `conjugo`: it lists the cases and runs one; only that one is imported."""
 
 from __future__ import annotations
 
+import sys
+from importlib import import_module
 
-def main() -> None:
-    """Run a case."""
+import conjugo
+
+COMMANDS = {
+    "solve": ("poisson", "solve one problem, or your own matrix, by one or several methods"),
+    "compare": ("compare", "every method on one problem: a table and a convergence plot"),
+    "fem": ("poisson_fem", "finite elements on unstructured meshes (extra fem)"),
+    "mpi": ("poisson_mpi", "distributed solves under mpiexec, equal to the serial answer (extra fem)"),
+    "bench": ("bench", "speed and memory beside SciPy, PyAMG and PETSc"),
+    "warmup": ("warmup", "compile the kernels once, so that later runs start at once"),
+}
+"""Sub-command: its module in `conjugo.cases`, and a line of help."""
+
+
+def usage() -> str:
+    """Return the list of commands."""
+    lines = [f"  conjugo {name:<9}{summary}" for name, (_, summary) in COMMANDS.items()]
+    head = f"conjugo {conjugo.__version__}: classical and learned solvers for partial differential equations"
+    tail = "Each takes --help, and all but warmup take --fast. Results go to runs/<case>/<time>/."
+    return "\n".join([head, "", *lines, "", tail])
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run a case.
+
+    Parameters
+    ----------
+    args : list of str, optional
+        Sub-command and its options; default those of this process.
+
+    Returns
+    -------
+    int
+        Exit code: 0 solved, 1 not converged, 2 bad input, 130 after Ctrl-C.
+    """
+    args = sys.argv[1:] if args is None else args
+    if not args or args[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    if args[0] in ("-V", "--version"):
+        print(conjugo.__version__)
+        return 0
+    if args[0] not in COMMANDS:
+        print(f"conjugo: there is no command {args[0]!r}; these exist: {', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    from conjugo.cases.launch import launch
+
+    case = import_module(f"conjugo.cases.{COMMANDS[args[0]][0]}")
+    return launch(case.Config, case.main, args[1:], f"conjugo {args[0]}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,194 @@
+"""Every method that the cases can run, by name: a set-up that is done once, and the solve that it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.util import find_spec
+from typing import Any, Protocol
+
+from conjugo import solvers
+from conjugo.pde.problem import LinearProblem
+from conjugo.solvers.operators.separable import SeparableStencil
+from conjugo.solvers.operators.variable import VariableStencil
+from conjugo.solvers.result import SolveResult
+
+
+class Solve(Protocol):
+    """A method that is set up: it takes a right-hand side and the options of one solve."""
+
+    def __call__(self, b: Any, *, rtol: float, maxiter: int | None = None, callback: Any = None) -> SolveResult:
+        """Solve for b."""
+
+
+type Setup = Callable[[LinearProblem], Solve]
+type Condition = Callable[[LinearProblem], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A method by name.
+
+    Parameters
+    ----------
+    name : str
+        As in tables and on the command line.
+    family : str
+        Its colour in plots (`plotting.COLOURS`).
+    setup : callable
+        Takes a problem and returns what solves it; its time is the set-up.
+    suits : callable
+        Says whether the method makes sense for a problem.
+    package : str
+        Module of an optional extra that it needs.
+    """
+
+    name: str
+    family: str
+    setup: Setup
+    suits: Condition = lambda problem: True
+    package: str = "numpy"
+
+    @property
+    def installed(self) -> bool:
+        """Whether the extra that it needs is there."""
+        return find_spec(self.package) is not None
+
+
+def on_grid(problem: LinearProblem) -> bool:
+    """Whether A is one of our stencils."""
+    return isinstance(problem.A, SeparableStencil | VariableStencil)
+
+
+def constant(problem: LinearProblem) -> bool:
+    """Whether A has constant coefficients on a whole box."""
+    return isinstance(problem.A, SeparableStencil)
+
+
+def symmetric(problem: LinearProblem) -> bool:
+    """Whether A is, or claims to be, symmetric."""
+    return bool(getattr(problem.A, "symmetric", True))
+
+
+def symmetric_grid(problem: LinearProblem) -> bool:
+    """Whether A is a symmetric stencil."""
+    return on_grid(problem) and symmetric(problem)
+
+
+def regular(problem: LinearProblem) -> bool:
+    """Whether A declares no null space."""
+    return problem.nullspace is None
+
+
+def choose(names: Sequence[str], problem: LinearProblem) -> list[Method]:
+    """Return the methods of these names, or all that suit the problem and are installed.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of methods, or families; empty for all.
+    problem : LinearProblem
+        What is to be solved.
+
+    Returns
+    -------
+    list of Method
+
+    Raises
+    ------
+    ValueError
+        For a name that does not exist.
+    ImportError
+        If a method that was asked for by name needs an extra that is not installed.
+
+    Examples
+    --------
+    >>> from conjugo.pde import poisson
+    >>> [method.name for method in choose(["cg"], poisson((8, 8)))]
+    ['cg']
+    """
+    if not names:
+        return [method for method in METHODS if method.installed and method.suits(problem)]
+    known = {method.name for method in METHODS} | {method.family for method in METHODS}
+    for name in names:
+        if name not in known:
+            raise ValueError(f"method {name!r} is unknown; these exist: {', '.join(m.name for m in METHODS)}")
+    chosen = [m for m in METHODS if m.name in names or m.family in names]
+    for method in chosen:
+        if not method.installed and method.name in names:
+            extra = "amg" if method.package == "pyamg" else "fem"
+            raise ImportError(f"method {method.name!r} needs {method.package}: pip install conjugo[{extra}]")
+    return [method for method in chosen if method.installed]
+
+
+def krylov(name: str, preconditioner: Callable[[Any], Any] | None = None, **options: Any) -> Setup:
+    """Set up one of our Krylov methods, by name, with a preconditioner made from A."""
+
+    def setup(problem: LinearProblem) -> Solve:
+        M = None if preconditioner is None else preconditioner(problem.A)
+        solve: Solve = partial(getattr(solvers, name), problem.A, M=M, **options)
+        return solve
+
+    return setup
+
+
+def stationary(name: str, **options: Any) -> Setup:
+    """Set up one of our stationary iterations."""
+
+    def setup(problem: LinearProblem) -> Solve:
+        solve: Solve = partial(getattr(solvers, name), problem.A, **options)
+        return solve
+
+    return setup
+
+
+def multigrid(**options: Any) -> Setup:
+    """Set up multigrid as a solver."""
+
+    def setup(problem: LinearProblem) -> Solve:
+        cycle = solvers.Multigrid(problem.A, **options)
+
+        def solve(b: Any, *, rtol: float, maxiter: int | None = None, callback: Any = None) -> SolveResult:
+            result: SolveResult = cycle.solve(b, rtol=rtol, maxiter=maxiter or 200, callback=callback)
+            return result
+
+        return solve
+
+    return setup
+
+
+def on_matrix(factory: Callable[[Any], Solve]) -> Setup:
+    """Set up a solver of assembled matrices on the active unknowns only."""
+
+    def setup(problem: LinearProblem) -> Solve:
+        small = problem.compress()
+        inner = factory(small.A)
+
+        def solve(b: Any, *, rtol: float, maxiter: int | None = None, callback: Any = None) -> SolveResult:
+            part = b if problem.active is None else b[problem.active]
+            result = inner(part, rtol=rtol, maxiter=maxiter, callback=callback)
+            return replace(result, x=problem.expand(result.x))
+
+        return solve
+
+    return setup
+
+
+def automatic(problem: LinearProblem) -> Solve:
+    """Let `solve` pick the method."""
+
+    def run(b: Any, *, rtol: float, maxiter: int | None = None, callback: Any = None) -> SolveResult:
+        result: SolveResult = solvers.solve(replace(problem, b=b), rtol=rtol, maxiter=maxiter, callback=callback)
+        return result
+
+    return run
+
+
+METHODS: tuple[Method, ...] = (
+    Method("cg", "Krylov", krylov("cg"), symmetric),
+    Method("minres", "Krylov", krylov("minres"), symmetric),
+    Method("fgmres", "Krylov", krylov("fgmres")),
+    Method("gauss-seidel", "stationary", stationary("gauss_seidel")),
+)
+"""All methods, fast families first; a new one is a new line here."""

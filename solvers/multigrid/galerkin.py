@@ -1,0 +1,69 @@
+"""Operator-dependent interpolation and the Galerkin product of black-box multigrid."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conjugo.solvers.kernels.black_box_setup import add_products, normalise, row_sums
+from conjugo.solvers.multigrid.parity import Parity
+
+
+def interpolation(grid: Parity, a: NDArray[np.float64], eps: float) -> NDArray[np.float64]:
+    """Weights from which a fine node reads the coarse nodes around it.
+
+    Parameters
+    ----------
+    grid : Parity
+        The level.
+    a : (rows, size) float64
+        Diagonals and couplings of the sub-grids, ghosts of periodic axes wrapped.
+    eps : float
+        Row sums below `eps` times the sum of the magnitudes are rounding noise.
+
+    Returns
+    -------
+    (3 + 3^d - 1, size) float64
+        Row 0 ones, row 1 injection (1 at coarse nodes that couple to anything), then the weights, then scratch.
+
+    Notes
+    -----
+    A node that lies between coarse nodes along the axes F takes the stencil summed over the other axes,
+    w_c = sum_{n_F != 0} -a_n w(n_F)_c / (sum_{n_F != 0} -a_n + s), where s is the row sum and w(n_F) the weights of
+    the neighbour towards n, which is coarse or lies between coarse nodes along fewer axes. Where s = 0 the weights sum to 1.
+    A node whose coarse neighbours are all cut off (inactive, behind a wall) takes the value of one of them, which
+    then stands for a patch of fine nodes and not for a node: constants are kept along Neumann walls of any shape.
+
+    References
+    ----------
+    J. E. Dendy, Black box multigrid, J. Comput. Phys. 48 (1982) 366-386, section 3. J. E. Dendy and J. D. Moulton,
+    Black box multigrid with coarsening by a factor of three, Numer. Linear Algebra Appl. 17 (2010) 577-598.
+    """
+    lo, hi = grid.range
+    p = np.zeros((3 + len(grid.weights), grid.size))
+    p[0] = 1.0
+    exists = np.zeros(grid.padded)
+    exists[tuple(slice(1, n + 1) for n in grid.coarse)] = 1.0
+    grid.wrap(exists)
+    sums = np.zeros((2, grid.size))
+    row_sums(sums, a, a[grid.parts - 1], grid.sum_terms(grid.parts - 1), eps, lo, hi)
+    p[1] = sums[1] * exists.ravel()
+    grid.wrap(p[1])
+    for kind in grid.kinds:
+        home, corners = grid.home(kind), grid.corners(kind)
+        row_sums(sums, a, a[home], grid.sum_terms(home), eps, lo, hi)
+        p[-1] = 0.0
+        add_products(p, a, p, grid.weight_terms(kind), lo, hi)
+        table = np.array([(2 + grid.weights[c], grid.corner_shift(c)) for c in corners], dtype=np.int64)
+        normalise(p, sums, p[-1], exists.ravel(), table, lo, hi)
+        for row in table[:, 0]:
+            grid.wrap(p[row])
+    return p
+
+
+def galerkin(grid: Parity, a: NDArray[np.float64], p: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Diagonal and compact couplings of P^T A P, one flat padded coarse grid a row."""
+    rows = 1 + (3**grid.dimensions - 1) // 2
+    out = np.zeros((rows, grid.size))
+    add_products(out, a, p, grid.galerkin_terms(), *grid.range)
+    return out

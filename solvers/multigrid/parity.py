@@ -1,0 +1,224 @@
+"""Colour-split storage of a grid, and the index tables of black-box multigrid on it, in one, two and three dimensions."""
+
+from __future__ import annotations
+
+from functools import cached_property, lru_cache
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+type Direction = tuple[int, ...]
+type Table = NDArray[np.int64]
+
+
+def directions(dimensions: int, compact: bool) -> list[Direction]:
+    """Half of a node's neighbours, those that come later in C order: along the axes only, or the whole box (compact)."""
+    box = [n for n in product((-1, 0, 1), repeat=dimensions) if n > (0,) * dimensions]
+    return box if compact else [tuple(int(a == axis) for a in range(dimensions)) for axis in range(dimensions)]
+
+
+class Parity:
+    """A grid dealt out to one padded, flat sub-grid for each parity of the indices.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Nodes along one, two or three axes.
+    periodic : tuple of bool
+        Whether an axis closes on itself; its size must be even.
+    strides, base : tuple of int, int
+        Where node (i, j, ..) lies in the flat array that the sub-grids are dealt from.
+    compact : bool
+        Whether nodes couple to the whole box of 3^d nodes or only along the axes.
+
+    Notes
+    -----
+    Node i of an axis lies at 1 + i // 2 in the sub-grid of parity i % 2; both ends have one ghost. A step of +-1 from a sub-grid
+    leads to another sub-grid at one constant flat shift. Coarse nodes are the odd ones: their sub-grid is the last.
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], periodic: tuple[bool, ...], strides: tuple[int, ...], base: int, compact: bool
+    ) -> None:
+        self.shape, self.periodic = shape, periodic
+        self.dimensions = len(shape)
+        self.padded = tuple((n + 1) // 2 + 2 for n in shape)
+        self.strides = tuple(int(np.prod(self.padded[a + 1 :], dtype=int)) for a in range(self.dimensions))
+        self.size = self.padded[0] * self.strides[0]
+        self.parts = 2**self.dimensions
+        self.lag = sum(self.strides)
+        self.range = (self.lag, self.size - self.lag)
+        self.directions = directions(self.dimensions, compact)
+        self.colours = [[s] for s in range(self.parts)] if compact else self._red_black()
+        fill = 3 - self.dimensions
+        extent, steps = (1,) * fill + shape, (0,) * fill + strides
+        cells, bits = (0,) * fill + self.strides, (0,) * fill + tuple(2**a for a in range(self.dimensions))[::-1]
+        self.layout = np.array([*extent, base, *steps, *cells[:2], *bits[:2], self.lag], dtype=np.int64)
+
+    def _red_black(self) -> list[list[int]]:
+        """Sub-grids by the parity of the sum of their indices; the coarse nodes are relaxed first."""
+        odd = [s for s in range(self.parts) if s.bit_count() % 2]
+        even = [s for s in range(self.parts) if s.bit_count() % 2 == 0]
+        return [odd, even] if self.dimensions % 2 else [even, odd]
+
+    @property
+    def coarse(self) -> tuple[int, ...]:
+        """Coarse nodes along each axis."""
+        return tuple(n // 2 for n in self.shape)
+
+    def part(self, parity: Direction) -> int:
+        """Number of the sub-grid with these index parities."""
+        return sum((p & 1) << (self.dimensions - 1 - a) for a, p in enumerate(parity))
+
+    def parity(self, part: int) -> Direction:
+        """Index parities of a sub-grid."""
+        return tuple(part >> (self.dimensions - 1 - a) & 1 for a in range(self.dimensions))
+
+    def step(self, part: int, n: Direction) -> tuple[int, int]:
+        """Sub-grid and flat shift of the neighbour in direction n."""
+        parity = self.parity(part)
+        moved = [p + d for p, d in zip(parity, n, strict=True)]
+        shift = sum(stride * (m >> 1) for stride, m in zip(self.strides, moved, strict=True))
+        return self.part(tuple(moved)), shift
+
+    def coupling(self, part: int, n: Direction) -> tuple[int, int] | None:
+        """Row (diagonals first, then one block of sub-grids for each direction) and shift of the coupling, None if it is 0."""
+        if n in self.directions:
+            return (1 + self.directions.index(n)) * self.parts + part, 0
+        back = tuple(-d for d in n)
+        if back in self.directions:
+            other, shift = self.step(part, n)
+            return (1 + self.directions.index(back)) * self.parts + other, shift
+        return (part, 0) if not any(n) else None
+
+    @cached_property
+    def kinds(self) -> list[tuple[int, ...]]:
+        """Kinds of fine-only nodes: the axes along which they lie between coarse nodes, fewest first."""
+        subsets = [tuple(a for a in range(self.dimensions) if bits[a]) for bits in product((0, 1), repeat=self.dimensions)]
+        return sorted((s for s in subsets if s), key=len)
+
+    @cached_property
+    def weights(self) -> dict[Direction, int]:
+        """Row of each interpolation weight, by the direction from the fine node to its coarse node (0: on its line)."""
+        return {c: row for row, c in enumerate(c for kind in self.kinds for c in self.corners(kind))}
+
+    def corners(self, kind: tuple[int, ...]) -> list[Direction]:
+        """Directions from a node of this kind to the coarse nodes around it."""
+        return list(product(*[(-1, 1) if a in kind else (0,) for a in range(self.dimensions)]))
+
+    def home(self, kind: tuple[int, ...]) -> int:
+        """Sub-grid of the nodes of a kind."""
+        return self.part(tuple(int(a not in kind) for a in range(self.dimensions)))
+
+    def corner_shift(self, corner: Direction) -> int:
+        """Flat shift from a fine node to the coarse node in this direction."""
+        return -sum(stride for stride, c in zip(self.strides, corner, strict=True) if c < 0)
+
+    def wrap(self, rows: NDArray[np.floating]) -> None:
+        """Copy the far ends of the periodic axes into the ghosts of every row."""
+        view = rows.reshape(-1, *self.padded)
+        for axis, closed in enumerate(self.periodic, start=1):
+            if closed:
+                ends = np.moveaxis(view, axis, 0)
+                ends[0], ends[-1] = ends[-2], ends[1]
+
+    def sum_terms(self, part: int) -> Table:
+        """Couplings (row, shift) of a sub-grid's nodes, both ways."""
+        every = self.directions + [tuple(-d for d in n) for n in self.directions]
+        return np.array([self.coupling(part, n) for n in every], dtype=np.int64)
+
+    def weight_terms(self, kind: tuple[int, ...]) -> Table:
+        """Terms of `add_products` that collapse the stencil of a kind of node onto the coarse nodes around it.
+
+        Rows of p: 0 ones, 1 injection, 2.. the weights, the last the sum of the couplings that are not along the collapsed axes.
+        """
+        home, terms = self.home(kind), []
+        total = 2 + len(self.weights)
+        for n in product((-1, 0, 1), repeat=self.dimensions):
+            toward = tuple(d if a in kind else 0 for a, d in enumerate(n))
+            coupling = self.coupling(home, n)
+            if coupling is None or not any(toward):
+                continue
+            terms.append([total, -1, *coupling, 0, 0, 0, 0])
+            for corner in self.corners(kind):
+                if any(t not in (0, c) for t, c in zip(toward, corner, strict=True)):
+                    continue
+                rest = tuple(c - t for t, c in zip(toward, corner, strict=True))
+                row, shift = (2 + self.weights[rest], self.step(home, toward)[1]) if any(rest) else (0, 0)
+                terms.append([2 + self.weights[corner], -1, *coupling, row, shift, 0, 0])
+        return np.array(terms, dtype=np.int64)
+
+    def galerkin_terms(self) -> Table:
+        """Terms of `add_products` for P^T A P at a coarse node: its diagonal (row 0) and compact couplings (row 1..)."""
+        terms = _galerkin_terms(self.dimensions, len(self.directions) > self.dimensions).copy()
+        for column in (3, 5, 7):
+            code = terms[:, column] + 8 * 0x111
+            digits = [(code >> 4 * place & 15) - 8 for place in range(self.dimensions)]
+            terms[:, column] = sum(digit * stride for digit, stride in zip(digits, self.strides[::-1], strict=True))
+        return terms
+
+    def offset(self, offset: Direction) -> tuple[int, int]:
+        """Sub-grid and flat shift of the fine node at this offset from a coarse node."""
+        return self.step(self.parts - 1, offset)
+
+    def interpolation_row(self, offset: Direction) -> int:
+        """Row of p that holds the interpolation to the fine node at this offset from a coarse node."""
+        return 2 + self.weights[tuple(-d for d in offset)] if any(offset) else 1
+
+    def steps(self, order: list[list[int]]) -> tuple[Table, Table]:
+        """Neighbours (direction, sub-grid, shift, shift back) of every sub-grid: all (0), and those earlier in the order (1)."""
+        table = np.zeros((2, self.parts, len(self.directions), 4), dtype=np.int64)
+        counts = np.zeros((2, self.parts), dtype=np.int64)
+        seen: list[int] = []
+        for group in order:
+            for s in group:
+                for m, n in enumerate(self.directions):
+                    t, forth = self.step(s, n)
+                    row = (m, t, forth, self.step(s, tuple(-d for d in n))[1])
+                    for variant in (0, 1) if t in seen else (0,):
+                        table[variant, s, counts[variant, s]] = row
+                        counts[variant, s] += 1
+            seen += group
+        return table, counts
+
+    def restrict_pairs(self, nonzero: set[int]) -> Table:
+        """Rows of the table of `restrict`, for the sub-grids whose residual is not zero."""
+        rows = []
+        for kind in self.kinds:
+            if self.home(kind) in nonzero:
+                entries = [(self.weights[c], self.home(kind), -self.corner_shift(c)) for c in self.corners(kind)]
+                rows += [[*entries[i], *entries[i + 1]] for i in range(0, len(entries), 2)]
+        return np.array(rows, dtype=np.int64).reshape(-1, 6)
+
+    def prolong_pairs(self, wanted: set[int]) -> Table:
+        """Rows of the table of `prolong`, for the sub-grids that are not relaxed before they are read."""
+        rows = []
+        for kind in self.kinds:
+            if self.home(kind) in wanted:
+                entries = [(self.weights[c], self.corner_shift(c)) for c in self.corners(kind)]
+                rows += [[self.home(kind), *entries[i], *entries[i + 1]] for i in range(0, len(entries), 2)]
+        return np.array(rows, dtype=np.int64).reshape(-1, 5)
+
+
+@lru_cache
+def _galerkin_terms(dimensions: int, compact: bool) -> Table:
+    """The terms with shifts that are written as hexadecimal digits, one an axis: alike for every grid."""
+    ones = (1,) * dimensions
+    grid = Parity(ones, (False,) * dimensions, ones, 0, compact)
+    grid.strides = (256, 16, 1)[-dimensions:]
+    box = list(product((-1, 0, 1), repeat=dimensions))
+    centre, terms = (0,) * dimensions, []
+    for o, to in enumerate([centre, *directions(dimensions, True)]):
+        for u in box:
+            home, shift = grid.offset(u)
+            for n in box:
+                v = tuple(a + b for a, b in zip(u, n, strict=True))
+                seen = tuple(a - 2 * b for a, b in zip(v, to, strict=True))
+                coupling = grid.coupling(home, n)
+                scale = 1 if any(to) or not any(n) else 2 * (n > centre)  # the diagonal by symmetry
+                if coupling is None or scale == 0 or max(map(abs, seen)) > 1:
+                    continue
+                left, right = (grid.interpolation_row(u), shift), (grid.interpolation_row(seen), grid.offset(v)[1])
+                terms.append([o, scale, coupling[0], coupling[1] + shift, *left, *right])
+    return np.array(terms, dtype=np.int64)
