@@ -33,6 +33,8 @@ def reference(cells: Any, h: float) -> Any:
                 A[i, i] += 1 / h**2
                 if cells[tuple(near)] == Cell.FLUID:
                     A[i, index[tuple(near)]] -= 1 / h**2
+        if A[i, i] == 0:  # a fluid cell among solids counts as solid
+            A[i, i] = 1.0
     return A
 
 
