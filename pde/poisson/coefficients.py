@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from conjugo.pde.fields import gaussian_field
 from conjugo.pde.grid import Grid
+from conjugo.pde.poisson.balls import random_balls
 
 type Values = NDArray[np.float64]
 
@@ -168,27 +169,17 @@ def checkerboard(grid: Grid, *, contrast: float | None = None, seed: int = 0, ti
 
 
 def inclusions(
-    grid: Grid,
-    *,
-    contrast: float | None = None,
-    seed: int = 0,
-    count: int = 24,
-    radius: float = 0.08,
+    grid: Grid, *, contrast: float | None = None, seed: int = 0, count: int = 24, density: float = 0.5
 ) -> Values:
-    """Return 1 with `count` random balls (radius in shortest sides) where k is the contrast (1e4 by default).
+    """Return 1 outside and the contrast (1e4 by default) inside `count` random balls, see `balls.random_balls`.
 
     Examples
     --------
     >>> grid = Grid((4,), (0.25,), (0.125,))
-    >>> inclusions(grid, contrast=9.0, count=1, radius=0.5, seed=1)
+    >>> inclusions(grid, contrast=9.0, count=1, density=2.0)
     array([9., 9., 9., 9.])
     """
-    rng = np.random.default_rng(seed)
-    inside = np.zeros(grid.shape, dtype=bool)
-    size = radius * min(grid.lengths)
-    for centre in rng.random((count, len(grid.shape))) * np.array(grid.lengths):
-        inside |= sum((x - c) ** 2 for x, c in zip(grid.open_mesh(), centre, strict=True)) < size**2
-    return _two_values(grid, inside, contrast)
+    return _two_values(grid, random_balls(grid, count=count, density=density, seed=seed), contrast)
 
 
 def channels(

@@ -20,7 +20,7 @@ assert callable(poisson)
     "module later": """
 from conjugo.pde import poisson
 import conjugo.pde.poisson.masks, conjugo.pde, conjugo.pde.fem
-from conjugo.pde.poisson import coefficients, masks
+from conjugo.pde.poisson import COEFFICIENTS, MASKS, coefficients, masks
 assert conjugo.pde.poisson is poisson and callable(poisson)
 """,
     "no extras": """
