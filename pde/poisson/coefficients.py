@@ -263,7 +263,7 @@ def resolve_coefficient(
     Raises
     ------
     ValueError
-        For unknown names, wrong shapes, NaN, and values that are not positive.
+        For unknown names, wrong shapes, NaN, values that are not positive, and a contrast without a name.
 
     Examples
     --------
@@ -277,6 +277,8 @@ def resolve_coefficient(
             return 1.0, constant_coefficient(1.0)
         k = COEFFICIENTS[coefficient](grid, contrast=contrast, seed=seed)
         return k, smooth_coefficient(grid.lengths, contrast) if coefficient == "smooth" else None
+    if contrast is not None:
+        raise ValueError(f"contrast = {contrast} is for a named coefficient: scale the values of your own instead")
     if isinstance(coefficient, Coefficient):
         k = np.array(np.broadcast_to(coefficient.value(*grid.open_mesh()), grid.shape), dtype=np.float64)
         return _positive(k), coefficient
