@@ -206,6 +206,15 @@ def test_problem_or_matrix_and_vector() -> None:
         solve(A)
 
 
+def test_lists_integers_and_single_precision() -> None:
+    A = poisson(6).tocsr()
+    for b in ([1] * 36, np.ones(36, int), np.ones(36, np.float32)):
+        result = solve(A, b, rtol=1e-10)
+        assert result.converged
+        assert result.x.dtype == np.float64
+    assert solve(A.astype(np.float32), np.ones(36, np.float32), rtol=1e-4).x.dtype == np.float32
+
+
 def test_singular_problems_project() -> None:
     n = 10
     A = SeparableStencil([neumann(n), neumann(n)], nullspace=np.full((n * n, 1), 1 / n))
