@@ -176,5 +176,5 @@ class _Lanczos:
         ratio = pivot / np.where(scale > 0, scale, 1.0)
         lower = ratio < self.lowest
         self.lowest, self.eta_then = np.where(lower, ratio, self.lowest), np.where(lower, eta, self.eta_then)
-        still = np.abs(eta) > (1 - 1e-6) * np.abs(self.eta_then)
-        return np.asarray((self.lowest < eps**0.6) & (ratio > 10 * self.lowest) & still)
+        still = np.abs(eta) > (1 - 1e4 * eps) * np.abs(self.eta_then)
+        return np.asarray((self.lowest < eps**0.5) & (ratio > 10 * self.lowest) & still)

@@ -111,13 +111,13 @@ def test_indefinite_preconditioner_is_named_in_a_block() -> None:
     assert minres(poisson(6), B, M=np.diag(scale)).status is Status.INDEFINITE
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_slow_convergence_is_not_taken_for_inconsistency(dtype: str) -> None:
-    A, n = poisson(100).astype(dtype), 100
+@pytest.mark.parametrize(("dtype", "rtol"), [("float32", 2e-3), ("float64", 1e-10)])
+def test_slow_convergence_is_not_taken_for_inconsistency(dtype: str, rtol: float) -> None:
+    n = 100
     s = np.sin(np.pi * np.arange(1, n + 1) / (n + 1))
     noise = 1e-3 * np.random.default_rng(7).standard_normal(n * n)
     b = (np.outer(s, s).ravel() + noise).astype(dtype)  # the residual is soon the lowest eigenvector alone
-    assert minres(A, b, rtol=1e-4 if dtype == "float32" else 1e-10).converged
+    assert minres(poisson(n).astype(dtype), b, rtol=rtol).converged
 
 
 def test_unsymmetric_preconditioner_is_refused() -> None:
