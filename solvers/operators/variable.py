@@ -82,12 +82,12 @@ class VariableStencil(Stencil):
         """Diagonal and couplings as the kernels take them: planes, rows and the contiguous axis."""
 
         def three(arrays: tuple[NDArray[np.floating], ...]) -> list[NDArray[np.floating]]:
-            *outer, last = (a.reshape(self._planes) for a in arrays)
+            *outer, last = (a.ravel() for a in arrays)
             return [*[*outer, last, last][:2], last]
 
         upper = three(self.upper)
         lower = upper if self.lower is None else three(self.lower)
-        return (self.diag.reshape(self._planes), *upper, *lower, self.diag.ndim, self.lower is None)
+        return (*self._planes, self.diag.ravel(), *upper, *lower, self.diag.ndim, self.lower is None)
 
     def _coefficients(self) -> tuple[Any, ...]:
         return self._fixed
