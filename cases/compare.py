@@ -19,7 +19,7 @@ from conjugo.cases.peak import peaks
 from conjugo.cases.runs import Run
 from conjugo.cases.spec import ProblemSpec, build, small_shape
 from conjugo.cases.table import Table, scientific, seconds, significant
-from conjugo.cases.trial import Outcome, reference_error, run_trial, warm_up
+from conjugo.cases.trial import OUT_OF_TIME, REFUSED, Outcome, reference_error, run_trial, warm_up
 from conjugo.pde.problem import LinearProblem
 
 
@@ -52,6 +52,8 @@ def main(config: Config) -> Path:
     run = Run("compare", config, config.folder)
     print(f"{problem.name}: {problem.n} unknowns, {len(methods)} methods, to a relative residual of {config.rtol:.0e}")
     outcomes, interrupted = compare(config, problem, methods)
+    if outcomes and all(outcome.status == REFUSED for outcome in outcomes):
+        raise ValueError(outcomes[0].note)
     if config.memory and not interrupted:
         used = peaks(config, [outcome.method for outcome in outcomes])
         outcomes = [replace(o, bytes_per_unknown=used.per_unknown.get(o.method)) for o in outcomes]
@@ -88,7 +90,7 @@ def table(outcomes: Iterable[Outcome]) -> Table:
     head = ["method", "status", "set-up", "solve", "iterations", "residual", "error", "error/disc.", "bytes/unknown"]
     result = Table(head, left=2)
     for o in outcomes:
-        ran = o.status != "refused"
+        ran = o.status != REFUSED
         memory = "-" if o.bytes_per_unknown is None else f"{o.bytes_per_unknown:.0f}"
         result.add(o.method, o.status, seconds(o.setup_seconds) if ran else "-", seconds(o.seconds) if ran else "-",
                    str(o.iterations) if ran else "-", scientific(o.residual), scientific(o.error),
@@ -96,13 +98,11 @@ def table(outcomes: Iterable[Outcome]) -> Table:
     return result
 
 
-def report(
-    run: Run, config: Config, problem: LinearProblem, outcomes: Sequence[Outcome], *, interrupted: bool
-) -> None:
+def report(run: Run, config: Config, problem: LinearProblem, outcomes: Sequence[Outcome], *, interrupted: bool) -> None:
     """Print the table and write the run's files."""
     print(f"\n{table(outcomes).text()}\n")
     for outcome in outcomes:
-        if outcome.note and not outcome.converged and outcome.status != "time budget":
+        if outcome.note and not outcome.converged and outcome.status != OUT_OF_TIME:
             print(f"{outcome.method}: {outcome.note}")
     run.history(
         ["method", "iteration", "seconds", "relative_residual"],

@@ -63,7 +63,10 @@ def _status(key: str) -> int:
 
 
 def interleaved(
-    works: Sequence[Callable[[], object]], repeats: int, slow: float = 10.0, progress: Callable[[], object] | None = None
+    works: Sequence[Callable[[], object]],
+    repeats: int,
+    slow: float = 10.0,
+    progress: Callable[[], object] | None = None,
 ) -> list[list[float]]:
     """Time each of `works` up to `repeats` times, in turn, so that all see the same load of the machine.
 

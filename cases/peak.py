@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from conjugo.cases.measure import peak_bytes
 from conjugo.cases.methods import choose
@@ -70,7 +71,7 @@ def from_json(text: str) -> ProblemSpec:
     >>> from_json(to_json(ProblemSpec(shape=(8, 8)))).shape
     (8, 8)
     """
-    values = {name: tuple(v) if isinstance(v, list) else v for name, v in json.loads(text).items()}
+    values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in json.loads(text).items()}
     if values["matrix"] is not None:
         values["matrix"] = Path(values["matrix"])
     return ProblemSpec(**values)

@@ -73,7 +73,7 @@ def convergence(
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.set_xlabel("iterations" if against == "iterations" else "seconds, set-up included")
-    ax.set_ylabel("relative residual  ‖b − A x‖ / ‖b‖")
+    ax.set_ylabel("relative residual  ‖b - A x‖ / ‖b‖")
     return _quiet(ax)
 
 
@@ -117,7 +117,9 @@ def legend(outcomes: Sequence[Outcome], figure: Figure) -> None:
         drawn.get_texts()[i].set_fontweight("bold")
 
 
-def field(values: NDArray[Any], ax: Axes | None = None, *, title: str = "", extent: Sequence[float] | None = None) -> Axes:
+def field(
+    values: NDArray[Any], ax: Axes | None = None, *, title: str = "", extent: Sequence[float] | None = None
+) -> Axes:
     """Draw a field on a grid: a line in one dimension, an image in two, the middle plane of three.
 
     Parameters
