@@ -89,23 +89,24 @@ class BlackBoxHierarchy:
         self.levels: list[Level] = []
         self.grid_shapes: list[tuple[int, ...]] = []
         eps = 16 * float(np.finfo(A.dtype).eps)
-        grid, a = _finest(A)
+        grid, rows = _finest(A)
         residual = np.zeros(grid.parts * grid.size, dtype=self.dtype)
         while math.prod(grid.shape) > COARSEST and _halvable(grid):
+            a = _dealt(grid, rows)
             p = interpolation(grid, a, eps)
             product = galerkin(grid, a, p)
+            level = Level(grid, a, p, sweeps=sweeps, symmetric=symmetric, dtype=self.dtype, residual=residual)
+            self.levels.append(level)
             self.grid_shapes.append(grid.shape)
-            options = {"sweeps": sweeps, "symmetric": symmetric}
-            self.levels.append(Level(grid, a, p, dtype=self.dtype, residual=residual, **options))
-            grid, a = _coarser(grid, product)
+            grid, rows = _coarser(grid, product)
         self.grid_shapes.append(grid.shape)
-        self.last = grid
         if math.prod(grid.shape) > LARGEST_DIRECT:
             raise ValueError(
                 f"the grid {A.grid_shape} has a periodic axis that stops halving at {grid.shape}: use sizes with more "
                 f"factors of two, or cg with M=ic0(A), or ruge_stuben"
             )
-        self.direct = CoarsestSolve(_assemble(grid, a), eps)
+        self.index = _flat_index(grid)
+        self.direct = CoarsestSolve(assemble(grid, [row[self.index] for row in rows]), eps)
         self.nbytes = sum(level.nbytes for level in self.levels) + self.direct.nbytes + int(residual.nbytes)
 
     def cycle(self, r: NDArray[np.floating], z: NDArray[np.floating]) -> None:
@@ -135,8 +136,7 @@ class BlackBoxHierarchy:
 
     def _solve_coarsest(self, source: NDArray[np.floating], target: NDArray[np.floating]) -> None:
         """Solve the coarsest problem from and to flat arrays in the layout of the level above."""
-        index = _flat_index(self.last)
-        target[index] = self.direct(source[index].astype(np.float64))
+        target[self.index] = self.direct(source[self.index].astype(np.float64))
 
 
 def _check(A: VariableStencil, cycle: str, smoother: str, sweeps: int) -> None:
@@ -164,32 +164,33 @@ def _halvable(grid: Parity) -> bool:
     return all(n % 2 == 0 and n >= 4 for n, closed in zip(grid.shape, grid.periodic, strict=True) if closed)
 
 
-def _finest(A: VariableStencil) -> tuple[Parity, NDArray[np.float64]]:
-    """Colour-split copy of the operator; axes with one node are dropped."""
+def _finest(A: VariableStencil) -> tuple[Parity, list[NDArray[np.float64]]]:
+    """Storage of the finest level and its flat diagonal and couplings; axes with one node are dropped."""
     kept = [axis for axis, n in enumerate(A.grid_shape) if n > 1] or [0]
     shape = tuple(A.grid_shape[axis] for axis in kept)
     strides = tuple(math.prod(A.grid_shape[axis + 1 :]) for axis in kept)
     grid = Parity(shape, tuple(A.periodic[axis] for axis in kept), strides, 0, compact=False)
-    return grid, _dealt(grid, [A.diag, *(A.upper[axis] for axis in kept)])
+    arrays = [A.diag, *(A.upper[axis] for axis in kept)]
+    return grid, [np.ascontiguousarray(array, dtype=np.float64).reshape(-1) for array in arrays]
 
 
-def _coarser(fine: Parity, product: NDArray[np.float64]) -> tuple[Parity, NDArray[np.float64]]:
-    """Colour-split coarse operator from the Galerkin product; axes with one node are dropped."""
+def _coarser(fine: Parity, product: NDArray[np.float64]) -> tuple[Parity, list[NDArray[np.float64]]]:
+    """Storage of the next level and its flat diagonal and couplings; axes with one node are dropped."""
     kept = [axis for axis, n in enumerate(fine.coarse) if n > 1] or [0]
     shape, strides = tuple(fine.coarse[a] for a in kept), tuple(fine.strides[a] for a in kept)
     grid = Parity(shape, tuple(fine.periodic[a] for a in kept), strides, fine.lag, compact=True)
     every = directions(fine.dimensions, True)
     embedded = [tuple(n[kept.index(a)] if a in kept else 0 for a in range(fine.dimensions)) for n in grid.directions]
-    return grid, _dealt(grid, [product[0], *(product[1 + every.index(n)] for n in embedded)])
+    return grid, [product[0], *(product[1 + every.index(n)] for n in embedded)]
 
 
-def _dealt(grid: Parity, arrays: list[NDArray[np.floating]]) -> NDArray[np.float64]:
-    """Rows (array, sub-grid) of colour-split float64 values, ghosts wrapped along periodic axes."""
-    a = np.zeros((len(arrays), grid.parts, grid.size))
-    for source, parts in zip(arrays, a, strict=True):
-        split(np.ascontiguousarray(source, dtype=np.float64).reshape(-1), parts, grid.layout)
-        for row in parts:
-            grid.wrap(row)
+def _dealt(grid: Parity, rows: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Colour-split diagonal and couplings, one row for each array and sub-grid, ghosts wrapped along periodic axes."""
+    a = np.zeros((len(rows), grid.parts, grid.size))
+    for source, parts in zip(rows, a, strict=True):
+        split(source, parts, grid.layout)
+        for part in parts:
+            grid.wrap(part)
     return a.reshape(-1, grid.size)
 
 
@@ -200,30 +201,14 @@ def _flat_index(grid: Parity) -> NDArray[np.int64]:
     return np.asarray((base + i * steps[0] + j * steps[1] + k * steps[2]).ravel())
 
 
-def _assemble(grid: Parity, a: NDArray[np.float64]) -> sp.csr_array:
-    """The operator of a level as a sparse matrix, nodes in C order."""
+def assemble(grid: Parity, rows: list[NDArray[np.float64]]) -> sp.csr_array:
+    """Sparse matrix of a level from the diagonal and the forward couplings of its nodes in C order."""
     n = math.prod(grid.shape)
-    number = np.zeros((grid.parts, grid.size))
-    split(np.arange(n, dtype=np.float64), number, Parity(grid.shape, grid.periodic, _strides(grid.shape), 0, True).layout)
-    for row in number:
-        grid.wrap(row)
-    rows, cols, values = [], [], []
-    lo, hi = grid.range
-    for s in range(grid.parts):
-        here = number[s, lo:hi]
-        for m, direction in enumerate([(0,) * grid.dimensions, *grid.directions]):
-            t, shift = grid.step(s, direction)
-            entry = a[m * grid.parts + s, lo:hi]
-            there = number[t, lo + shift : hi + shift]
-            rows += [here, there] if m else [here]
-            cols += [there, here] if m else [here]
-            values += [entry, entry] if m else [entry]
-    entries = np.concatenate(values)
-    kept = entries != 0
-    where = (np.concatenate(rows).astype(np.int64)[kept], np.concatenate(cols).astype(np.int64)[kept])
-    return sp.csr_array((entries[kept], where), shape=(n, n))
-
-
-def _strides(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """C-order strides in nodes."""
-    return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
+    index = np.arange(n).reshape(grid.shape)
+    A = sp.csr_array(sp.diags_array(rows[0]))
+    for way, row in zip(grid.directions, rows[1:], strict=True):
+        there = np.roll(index, [-d for d in way], range(grid.dimensions)).ravel()
+        forth = sp.csr_array((row, (index.ravel(), there)), shape=(n, n))
+        A = A + forth + forth.T
+    A.eliminate_zeros()
+    return A
