@@ -164,7 +164,7 @@ def deflated_cg(
     monitor = Monitor("deflated_cg", A, b, x0, rtol=rtol, atol=atol, maxiter=maxiter, callback=callback)
     deflation = W if isinstance(W, Deflation) else Deflation(A, monitor.xp.asarray(W, dtype=b.dtype, device=device(b)))
     precondition = preconditioner(monitor, M)
-    xp, x, r = monitor.xp, *_corrected(monitor.x, monitor.r, deflation)
+    x, r = _corrected(monitor.x, monitor.r, deflation)
     p = rho = None
     with monitor, np.errstate(invalid="ignore", over="ignore"):  # the scalars are checked
         while monitor.proceed(x, r):

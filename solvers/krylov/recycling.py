@@ -158,7 +158,7 @@ class _Harvest:
 
     def __call__(self, p: Array | None, q: Array | None, z: Array | None, alpha: Array | None) -> None:
         """Take one iteration's direction; M A p is known only when the next z is."""
-        if p is None or q is None or z is None:
+        if p is None or q is None or z is None or alpha is None:
             self.pending = None
             return
         if p.ndim == 2:
