@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from conjugo.solvers.operators.protocol import LinearOperator
-from conjugo.solvers.stationary.rows import diagonal_of, entries_of
+from conjugo.solvers.stationary.rows import diagonal_of, has_symmetric_entries
 from conjugo.solvers.stationary.spectrum import jacobi_bounds
 
 
@@ -55,7 +56,7 @@ def optimal_omega(A: LinearOperator, *, steps: int = 1000, seed: int = 0) -> flo
     True
     """
     diagonal = np.asarray(diagonal_of(A, "optimal_omega"), dtype=np.float64)
-    if _symmetric(A):
+    if has_symmetric_entries(A, "optimal_omega"):
         smallest = jacobi_bounds(A, diagonal, steps=steps, seed=seed)[0] if diagonal.min() > 0 else -np.inf
         if not smallest > 0:
             raise ValueError(
@@ -73,17 +74,7 @@ def optimal_omega(A: LinearOperator, *, steps: int = 1000, seed: int = 0) -> flo
     return float(2.0 / (1.0 + np.sqrt(1.0 - mu**2)))
 
 
-def _symmetric(A: LinearOperator) -> bool:
-    """Whether A says so, or its entries do."""
-    declared = getattr(A, "symmetric", None)
-    if declared is not None:
-        return bool(declared)
-    matrix = entries_of(A, "optimal_omega")
-    gap = abs(matrix - matrix.T)
-    return gap.nnz == 0 or float(gap.max()) <= 1e-10 * float(abs(matrix).max())
-
-
-def _power_radius(A: LinearOperator, diagonal: np.ndarray, steps: int, seed: int) -> float:
+def _power_radius(A: LinearOperator, diagonal: NDArray[np.float64], steps: int, seed: int) -> float:
     """Mean growth over the second half of the steps of the power method on I - D^-1 A."""
     v = np.random.default_rng(seed).standard_normal(len(diagonal))
     growth: list[float] = []

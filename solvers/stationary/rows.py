@@ -119,3 +119,13 @@ def check_omega(omega: float) -> float:
     if not 0 < omega < 2:
         raise ValueError(f"omega = {omega}: expected 0 < omega < 2; over-relaxation diverges outside, try 1.0")
     return float(omega)
+
+
+def has_symmetric_entries(A: LinearOperator, method: str) -> bool:
+    """Whether A equals its transpose: as it declares itself, or as its entries say (to 1e-10 of the largest)."""
+    declared = getattr(A, "symmetric", None)
+    if declared is not None:
+        return bool(declared)
+    matrix = entries_of(A, method)
+    gap = abs(matrix - matrix.T)
+    return gap.nnz == 0 or float(gap.max()) <= 1e-10 * float(abs(matrix).max())
