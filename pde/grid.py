@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,8 +85,28 @@ class Grid:
         """`open_mesh` divided by the side lengths: every coordinate lies in [0, 1]."""
         return tuple(x / length for x, length in zip(self.open_mesh(), self.lengths, strict=True))
 
-    def wall(self, axis: int, side: int) -> tuple[NDArray[np.float64], ...]:
-        """`open_mesh` of the points on a wall of the box straight beyond the unknowns; side 0 is low, 1 is high."""
+    def on_wall(self, function: Callable[..., Any], axis: int, side: int) -> NDArray[np.float64]:
+        """Evaluate a function of the coordinates on a wall of the box, straight beyond the unknowns.
+
+        Parameters
+        ----------
+        function : callable
+            Takes one array an axis that broadcast.
+        axis, side : int
+            The wall; side 0 is low, 1 is high.
+
+        Returns
+        -------
+        array
+            Shaped like one layer of the grid: one entry along `axis`.
+
+        Examples
+        --------
+        >>> Grid((2, 3), (0.5, 0.25), (0.25, 0.25)).on_wall(lambda x, y: x + y, axis=1, side=1)
+        array([[1.  ],
+               [1.5 ]])
+        """
         x = list(self.open_mesh())
         x[axis] = np.full((1,) * len(self.shape), self.lengths[axis] if side else 0.0)
-        return tuple(x)
+        layer = (*self.shape[:axis], 1, *self.shape[axis + 1 :])
+        return np.array(np.broadcast_to(function(*x), layer), dtype=np.float64)

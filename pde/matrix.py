@@ -167,4 +167,4 @@ def _write(path: Path, array: sp.sparray | NDArray[np.float64], suffix: str) -> 
 
 
 def _dense(array: sp.sparray | NDArray[np.generic]) -> NDArray[np.generic]:
-    return array.toarray() if sp.issparse(array) else np.asarray(array)
+    return np.asarray(array if isinstance(array, np.ndarray) else array.toarray())

@@ -138,9 +138,8 @@ def poisson(
         if function is None:
             raise ValueError(f"rhs = 'exact' needs a constant or differentiable coefficient, not {coefficient!r}: "
                              "pass a Coefficient with its gradient, or use rhs='discrete'")  # fmt: skip
-        f = sampled(
-            source(solution, grid.open_mesh(), coefficient=function, anisotropy=factors, shift=shift), grid.shape
-        )
+        x = grid.open_mesh()
+        f = sampled(source(solution, x, coefficient=function, anisotropy=factors, shift=shift), grid.shape)
         data = BoundaryData.of_solution(solution, function, factors)
     else:
         f = _plain(rhs, solution, grid, seed)
@@ -197,8 +196,7 @@ def _operator(
         return SeparableStencil(axes, shift, nullspace=nullspace), None
 
     def wall_values(axis: int, side: int) -> Any:
-        values = function.value(*grid.wall(axis, side)) if function is not None else None
-        return np.broadcast_to(values, (*grid.shape[:axis], 1, *grid.shape[axis + 1 :]))
+        return grid.on_wall(function.value, axis, side) if function is not None else None
 
     conductances = faces.face_conductances(k, lines, factors, None if function is None else wall_values)
     if active is not None:

@@ -181,7 +181,7 @@ def channels(
 
 
 def two_phase(grid: Grid, *, contrast: float | None = None, seed: int = 0, fraction: float = 0.5) -> Values:
-    """Return an independent draw for every unknown: the contrast (1e4 by default) with probability `fraction`, else 1."""
+    """Return an independent draw an unknown: the contrast (1e4 by default) with probability `fraction`, else 1."""
     return _two_values(grid, np.random.default_rng(seed).random(grid.shape) < fraction, contrast)
 
 

@@ -236,19 +236,17 @@ def _fold(
             continue
         speed = np.broadcast_to(v[axis], grid.shape)
         for side, outward in ((0, -1), (1, 1)):
-            x, near = grid.wall(axis, side), plane(speed, axis, -side)
-            layer = (*grid.shape[:axis], 1, *grid.shape[axis + 1 :])
+            near, edge = plane(speed, axis, -side), plane(f, axis, -side)
             if line.ends[side] == "dirichlet":
-                g = plane(np.broadcast_to(u.value(*x), layer), axis, 0)
+                g = plane(grid.on_wall(u.value, axis, side), axis, 0)
                 entry = [row[0][0] if side == 0 else row[2][-1] for row in rows[axis]]
                 share = diffusion * line.conductance[-side] - np.where(near >= 0, entry[0], entry[1]) * near
-                plane(f, axis, -side)[...] += share * g
+                edge += share * g
             else:
-                slope = plane(np.broadcast_to(u.gradient(*x)[axis], layer), axis, 0)
-                volume = line.spacing * line.weight[-side]
-                plane(f, axis, -side)[...] += outward * diffusion * slope / volume
+                slope = plane(grid.on_wall(lambda *x, a=axis: u.gradient(*x)[a], axis, side), axis, 0)
+                edge += outward * diffusion * slope / (line.spacing * line.weight[-side])
                 # the scheme takes the slope at the wall as zero: half of a cell's, or all of a node's difference
-                plane(f, axis, -side)[...] -= _wall_share(line, side, rows[axis], near) * slope * near
+                edge -= _wall_share(line, side, rows[axis], near) * slope * near
 
 
 def _wall_share(line: Line, side: int, rows: tuple[Row, Row], near: Values) -> Values | float:

@@ -33,7 +33,8 @@ def along(values: Values, axis: int, dimensions: int) -> Values:
 def plane(array: NDArray[Any], axis: int, index: int) -> NDArray[Any]:
     """View one plane across `axis`."""
     place: tuple[Any, ...] = (*(slice(None),) * axis, index, ...)  # the dots keep a view in one dimension too
-    return array[place]
+    view: NDArray[Any] = array[place]
+    return view
 
 
 def volumes(lines: Sequence[Line], skip: int | None = None) -> Values:

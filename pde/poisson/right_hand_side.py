@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -106,18 +107,12 @@ def fold_walls(
             continue
         area = volumes(lines, skip=axis)
         for side, outward in ((0, -1), (1, 1)):
-            x = grid.wall(axis, side)
             target = plane(b, axis, -side)
             if line.ends[side] == "dirichlet":
-                values = np.broadcast_to(data.value(*x), _layer(grid.shape, axis))
-                target += wall(axis, side) * plane(values, axis, 0)
+                target += wall(axis, side) * plane(grid.on_wall(data.value, axis, side), axis, 0)
             else:
-                fluxes = np.broadcast_to(data.flux(axis, outward, *x), _layer(grid.shape, axis))
-                target += plane(area, axis, -side) * plane(fluxes, axis, 0) / line.spacing
-
-
-def _layer(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
-    return (*shape[:axis], 1, *shape[axis + 1 :])
+                flux = grid.on_wall(partial(data.flux, axis, outward), axis, side)
+                target += plane(area, axis, -side) * plane(flux, axis, 0) / line.spacing
 
 
 def fold_mask(
