@@ -133,6 +133,11 @@ def krylov(name: str, preconditioner: Callable[[Any], Any] | None = None, **opti
     return setup
 
 
+def solvers_named(name: str, **options: Any) -> Callable[[Any], Any]:
+    """Return the preconditioner factory of this name, looked up when it is called."""
+    return lambda A: getattr(solvers, name)(A, **options)
+
+
 def stationary(name: str, **options: Any) -> Setup:
     """Set up one of our stationary iterations."""
 
@@ -185,10 +190,39 @@ def automatic(problem: LinearProblem) -> Solve:
     return run
 
 
+def direct(name: str, **options: Any) -> Setup:
+    """Set up an object of ours with `.solve(b, ...)`: a factorisation or an algebraic hierarchy."""
+
+    def setup(problem: LinearProblem) -> Solve:
+        solve: Solve = getattr(solvers, name)(problem.A, **options).solve
+        return solve
+
+    return setup
+
+
 METHODS: tuple[Method, ...] = (
+    Method("auto", "automatic", automatic),
+    Method("splu", "direct", on_matrix(lambda A: solvers.splu(A).solve)),
+    Method("ruge-stuben", "algebraic multigrid", on_matrix(lambda A: solvers.ruge_stuben(A).solve), symmetric, "pyamg"),
+    Method("smoothed aggregation", "algebraic multigrid",
+           on_matrix(lambda A: solvers.smoothed_aggregation(A).solve), symmetric, "pyamg"),
+    Method("cg + mic", "preconditioned CG", krylov("cg", solvers_named("mic")), symmetric),
+    Method("cg + ic0", "preconditioned CG", krylov("cg", solvers_named("ic0")), symmetric),
+    Method("cg + ssor", "preconditioned CG", krylov("cg", solvers_named("ssor", omega=1.5)), symmetric),
+    Method("cg + chebyshev", "preconditioned CG", krylov("cg", solvers_named("chebyshev_preconditioner")), symmetric),
+    Method("cg + jacobi", "preconditioned CG", krylov("cg", solvers_named("jacobi")), symmetric),
     Method("cg", "Krylov", krylov("cg"), symmetric),
     Method("minres", "Krylov", krylov("minres"), symmetric),
     Method("fgmres", "Krylov", krylov("fgmres")),
+    Method("gmres", "Krylov", krylov("gmres")),
+    Method("lgmres", "Krylov", krylov("lgmres")),
+    Method("gcrotmk", "Krylov", krylov("gcrotmk")),
+    Method("bicgstab", "Krylov", krylov("bicgstab")),
+    Method("chebyshev", "stationary", stationary("chebyshev"), symmetric),
+    Method("red-black sor", "stationary", stationary("red_black_sor"), symmetric_grid),
+    Method("sor", "stationary", stationary("sor"), symmetric),
+    Method("ssor", "stationary", stationary("ssor_iteration", omega=1.5), symmetric),
     Method("gauss-seidel", "stationary", stationary("gauss_seidel")),
-)
+    Method("jacobi", "stationary", stationary("jacobi_iteration")),
+)  # fmt: skip
 """All methods, fast families first; a new one is a new line here."""

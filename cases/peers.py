@@ -105,6 +105,7 @@ def petsc_ksp(pc: str) -> Callable[[LinearProblem], Inner]:
 
     def prepare(problem: LinearProblem) -> Inner:
         from mpi4py import MPI
+
         from petsc4py import PETSc
 
         A = problem.A

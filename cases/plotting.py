@@ -191,6 +191,21 @@ def weak_scaling(rows: Sequence[Mapping[str, Any]], ax: Axes | None = None) -> A
     return _quiet(ax)
 
 
+def refinement(sizes: Sequence[float], errors: Sequence[float], order: float, ax: Axes | None = None) -> Axes:
+    """Draw errors against elements along a side, with the line that theory promises."""
+    ax = ax or Figure(layout="constrained").subplots()
+    n = np.asarray(sizes, dtype=np.float64)
+    if len(n):
+        ax.loglog(n, errors, color=COLOURS["multigrid"], marker="o", label="error in L2")
+        ax.loglog(n, errors[0] * (n[0] / n) ** order, color="0.5", linestyle="--", label=f"order {order:.3g}")
+        ax.set_xticks(n, [f"{size:.0f}" for size in n], minor=False)
+        ax.minorticks_off()
+        ax.legend(frameon=False)
+    ax.set_xlabel("elements along a side")
+    ax.set_ylabel("error")
+    return _quiet(ax)
+
+
 def _marks(x: NDArray[Any]) -> list[int]:
     """Indices of about six markers, evenly apart on a logarithmic axis."""
     if len(x) <= 6:
