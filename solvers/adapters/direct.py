@@ -10,9 +10,9 @@ import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 from numpy.typing import NDArray
 
-from conjugo.solvers.adapters.host import HostOperator, like, to_csr, to_numpy
+from conjugo.solvers.adapters.host import HostOperator, floating, like, to_csr, to_numpy
 from conjugo.solvers.monitor import REPLACEMENTS, Callback, Monitor, check_system
-from conjugo.solvers.operators.protocol import Array, LinearOperator
+from conjugo.solvers.operators.protocol import Array, LinearOperator, as_operator
 from conjugo.solvers.result import SolveResult, Status
 
 
@@ -34,7 +34,7 @@ class Factorization:
 
     def __init__(self, A: LinearOperator, **options: Any) -> None:
         started = time.perf_counter()
-        self.A, self.shape = A, tuple(A.shape)
+        self.A, self.shape = as_operator(A), tuple(A.shape)
         matrix = to_csr(A)
         if not np.all(np.isfinite(matrix.data)):
             raise ValueError("A holds NaN or infinity: expected finite entries; look at how A was assembled")
@@ -106,6 +106,7 @@ class Factorization:
         ValueError
             For shapes that disagree, or NaN in b or x0.
         """
+        b = floating(b)
         check_system(self.A, b, x0)
         host, B = HostOperator(self.A, b), to_numpy(b)
         first = None if x0 is None else to_numpy(x0)

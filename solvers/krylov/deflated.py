@@ -9,9 +9,9 @@ import numpy as np
 from array_api_compat import array_namespace, device
 
 from conjugo.solvers.krylov.columns import live, mask, on_host, positive, quotient, real_inner
-from conjugo.solvers.krylov.preconditioned import check_preconditioner, preconditioner
+from conjugo.solvers.krylov.preconditioned import check_fixed_symmetric, check_preconditioner, preconditioner
 from conjugo.solvers.monitor import Callback, Monitor, to_host
-from conjugo.solvers.operators.protocol import Array, LinearOperator, is_linear, is_symmetric
+from conjugo.solvers.operators.protocol import Array, LinearOperator
 from conjugo.solvers.result import SolveResult, Status
 
 type Observer = Callable[[Array, Array, Array, Array], None]
@@ -159,9 +159,9 @@ def deflated_cg(
     1
     """
     check_preconditioner(A, M)
-    if M is not None and not (is_linear(M) and is_symmetric(M)):
-        raise ValueError("M says that it is not linear and symmetric: expected an SPD M for deflated_cg; use fcg")
+    check_fixed_symmetric(M, "deflated_cg", "fcg")
     monitor = Monitor("deflated_cg", A, b, x0, rtol=rtol, atol=atol, maxiter=maxiter, callback=callback)
+    A, b = monitor.A, monitor.b
     deflation = W if isinstance(W, Deflation) else Deflation(A, monitor.xp.asarray(W, dtype=b.dtype, device=device(b)))
     precondition = preconditioner(monitor, M)
     x, r = _corrected(monitor.x, monitor.r, deflation)

@@ -92,6 +92,7 @@ def fcg(
         raise ValueError(f"window = {window}: expected at least 1 earlier direction, or None to keep all of them")
     check_preconditioner(A, M)
     monitor = Monitor("fcg", A, b, x0, rtol=rtol, atol=atol, maxiter=maxiter, callback=callback)
+    A, b = monitor.A, monitor.b
     x, r = monitor.x, monitor.r
     propose, plain = preconditioner(monitor, M), preconditioner(monitor, None)
     kept: deque[_Direction] = deque(maxlen=window)

@@ -85,6 +85,7 @@ def fgmres(
         raise ValueError(f"restart = {restart}: expected at least 1 basis vector, such as 30")
     check_preconditioner(A, M)
     monitor = Monitor("fgmres", A, b, x0, rtol=rtol, atol=atol, maxiter=maxiter, callback=callback)
+    A, b = monitor.A, monitor.b
     precondition = preconditioner(monitor, M)
     plain = preconditioner(monitor, None)
     steps = max(1, min(restart, b.shape[0], monitor.maxiter))

@@ -7,9 +7,14 @@ from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
 from conjugo.solvers.krylov.columns import live, mask, quotient, real_inner
-from conjugo.solvers.krylov.preconditioned import Precondition, check_preconditioner, preconditioner
+from conjugo.solvers.krylov.preconditioned import (
+    Precondition,
+    check_fixed_symmetric,
+    check_preconditioner,
+    preconditioner,
+)
 from conjugo.solvers.monitor import Callback, Monitor, to_host
-from conjugo.solvers.operators.protocol import Array, LinearOperator, is_linear, is_symmetric
+from conjugo.solvers.operators.protocol import Array, LinearOperator
 from conjugo.solvers.result import SolveResult, Status
 
 
@@ -75,9 +80,9 @@ def minres(
     array([ 0.33333333, -0.5       ,  1.        ])
     """
     check_preconditioner(A, M)
-    if M is not None and not (is_linear(M) and is_symmetric(M)):
-        raise ValueError("M says that it is not linear and symmetric: expected an SPD M for minres; use fgmres")
+    check_fixed_symmetric(M, "minres", "fgmres")
     monitor = Monitor("minres", A, b, x0, rtol=rtol, atol=atol, maxiter=maxiter, callback=callback)
+    A, b = monitor.A, monitor.b
     xp, x, r = monitor.xp, monitor.x, monitor.r
     precondition = preconditioner(monitor, M)
     lanczos: _Lanczos | None = None

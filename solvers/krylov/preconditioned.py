@@ -1,15 +1,11 @@
-"""What a Krylov loop does with M and with a declared null space of A."""
+"""What a Krylov loop does with M."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-from array_api_compat import array_namespace, device
-
-from conjugo.solvers.monitor import Monitor, norm
-from conjugo.solvers.operators.protocol import Array, LinearOperator
-from conjugo.solvers.result import Status
+from conjugo.solvers.monitor import Monitor
+from conjugo.solvers.operators.protocol import Array, LinearOperator, as_operator, is_linear, is_symmetric
 
 type Precondition = Callable[[Array], Array]
 
@@ -22,40 +18,27 @@ def check_preconditioner(A: LinearOperator, M: LinearOperator | None) -> None:
     ValueError
         If the shapes differ.
     """
-    if M is not None and tuple(M.shape) != tuple(A.shape):
-        raise ValueError(f"M has shape {tuple(M.shape)} but A has {tuple(A.shape)}: M must act on residuals of A")
+    expected = (len(A),) * 2 if isinstance(A, (list, tuple)) else tuple(A.shape)
+    if M is not None and tuple(as_operator(M).shape) != expected:
+        raise ValueError(f"M has shape {tuple(M.shape)} but A has {expected}: M must act on residuals of A")
 
 
-def null_basis(A: LinearOperator, b: Array) -> Array | None:
-    """Declared null space of A in b's library, dtype and device, or None."""
-    basis = getattr(A, "nullspace", None)
-    if basis is None:
-        return None
-    xp = array_namespace(b)
-    return xp.asarray(basis, dtype=b.dtype, device=device(b))
+def check_fixed_symmetric(M: LinearOperator | None, method: str, instead: str) -> None:
+    """Reject an M that says it is non-linear or unsymmetric.
+
+    Raises
+    ------
+    ValueError
+        Naming what it declares and the method that takes it.
+    """
+    for fact, holds in (("linear", is_linear(M)), ("symmetric", is_symmetric(M))):
+        if M is not None and not holds:
+            raise ValueError(f"M declares {fact} = False but {method} needs a fixed SPD M: use {instead}")
 
 
 def preconditioner(monitor: Monitor, M: LinearOperator | None) -> Precondition:
-    """Return r -> M r, projected off the null space where A declares one.
-
-    A right-hand side with a component along the null space has no solution: the monitor then says so before the
-    first iteration.
-    """
-    basis = null_basis(monitor.A, monitor.b)
-    if basis is None:
-        return (lambda r: r) if M is None else (lambda r: M @ r)
-    adjoint = array_namespace(basis).conj(basis).T
-    component = np.asarray(norm(basis @ (adjoint @ monitor.b)))
-    if np.any(component > monitor.tolerance):
-        monitor.proceed(monitor.x, monitor.r)
-        monitor.fail(
-            Status.STAGNATED,
-            f"b has a component of norm {float(component.max()):.2e} along the declared null space of A, so no x meets "
-            "the tolerance; subtract it: b - A.nullspace @ (A.nullspace.T @ b)",
-        )
-
-    def project(r: Array) -> Array:
-        z = r if M is None else M @ r
-        return z - basis @ (adjoint @ z)
-
-    return project
+    """Return r -> M r, projected off the null space where A declares one."""
+    if M is None:
+        return monitor.project
+    M = as_operator(M)
+    return lambda r: monitor.project(M @ r)
