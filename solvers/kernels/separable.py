@@ -1,11 +1,14 @@
 """Fused passes of operators whose coefficients are one-dimensional: A = W (T_0 + T_1 + T_2).
 
-Arrays are (planes, rows, n), contiguous; a 2-D grid is (planes, 1, n), a 1-D grid (1, 1, n). Each axis comes as a
+Vectors are flat over (planes, rows, n); a 2-D grid is (planes, 1, n), a 1-D grid (1, 1, n). Each axis comes as a
 (4, size) array: lower, diagonal, upper and weight. Indices always wrap: where an axis is not periodic, the coupling
-across the end is zero. `uniform` says that the last axis has the same coefficients everywhere but at its two ends.
+across the end is zero. `even` says that the last axis has the same coefficients everywhere but at its two ends.
 
 The passes that change the vector that A is applied to (`direction`, `correct`) update one plane ahead of the product.
 A range shorter than the grid expects its first and its last plane updated: then ranges run side by side.
+
+Indices are unsigned: a signed index may wrap around to the end of an array, and that test keeps a loop from becoming
+SIMD code; slices would avoid the test too, but cost some 40 ns a row in reference counts.
 """
 
 from __future__ import annotations
@@ -13,73 +16,186 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from conjugo.solvers.kernels.rows import OPTIONS, add, combine, dot, step, subtract
+from conjugo.solvers.kernels.rows import OPTIONS, add, combine
 
-_X64, _X32 = "float64[:,:,::1]", "float32[:,:,::1]"
+_X64, _X32 = "float64[::1]", "float32[::1]"
 _C64 = "float64[:,::1], float64[:,::1], float64[:,::1], boolean"
 _C32 = _C64.replace("64", "32")
 
 
 @njit(**OPTIONS)
-def _bulk2(q, x, before, after, c, cm, cp, low, up):  # type: ignore[no-untyped-def]
-    """Five-point product with constant coefficients, inside of one row."""
-    q, here, west, east, before, after = q[1:-1], x[1:-1], x[:-2], x[2:], before[1:-1], after[1:-1]
-    for k in range(q.size):
-        q[k] = c * here[k] + cm * before[k] + cp * after[k] + low * west[k] + up * east[k]
+def _rows(i, j, c0, c1, c2):  # type: ignore[no-untyped-def]
+    """First indices of row (i, j) and of the rows before, after, left and right of it."""
+    planes, rows, n = c0.shape[1], c1.shape[1], c2.shape[1]
+    before, after = (i - 1 if i > 0 else planes - 1), (i + 1 if i + 1 < planes else 0)
+    left, right = (j - 1 if j > 0 else rows - 1), (j + 1 if j + 1 < rows else 0)
+    return (
+        np.uint64((i * rows + j) * n),
+        np.uint64((before * rows + j) * n),
+        np.uint64((after * rows + j) * n),
+        np.uint64((i * rows + left) * n),
+        np.uint64((i * rows + right) * n),
+    )
 
 
 @njit(**OPTIONS)
-def _bulk3(q, x, before, after, left, right, c, cm, cp, bm, bp, low, up):  # type: ignore[no-untyped-def]
-    """Seven-point product with constant coefficients, inside of one row."""
-    q, here, west, east = q[1:-1], x[1:-1], x[:-2], x[2:]
-    before, after, left, right = before[1:-1], after[1:-1], left[1:-1], right[1:-1]
-    for k in range(q.size):
-        planes = cm * before[k] + cp * after[k] + bm * left[k] + bp * right[k]
-        q[k] = c * here[k] + low * west[k] + up * east[k] + planes
+def _couplings(i, j, c0, c1):  # type: ignore[no-untyped-def]
+    """Weight, diagonal and the four couplings of row (i, j) across the rows."""
+    w = c0[3, i] * c1[3, j]
+    return w, w * (c0[1, i] + c1[1, j]), w * c0[0, i], w * c0[2, i], w * c1[0, j], w * c1[2, j]
 
 
 @njit(**OPTIONS)
-def _bulk(q, x, before, after, left, right, s, cm, cp, bm, bp, weight, c2):  # type: ignore[no-untyped-def]
-    """Seven-point product with coefficients that vary along the row."""
-    q, here, west, east = q[1:-1], x[1:-1], x[:-2], x[2:]
-    before, after, left, right = before[1:-1], after[1:-1], left[1:-1], right[1:-1]
-    low, diag, up, w = c2[0, 1:-1], c2[1, 1:-1], c2[2, 1:-1], c2[3, 1:-1]
-    for k in range(q.size):
-        planes = cm * before[k] + cp * after[k] + bm * left[k] + bp * right[k]
-        q[k] = w[k] * (weight * ((s + diag[k]) * here[k] + low[k] * west[k] + up[k] * east[k]) + planes)
+def _inside(a, c2, rows):  # type: ignore[no-untyped-def]
+    """Coefficients away from the ends of an even row: centre, before, after, left, right, west, east."""
+    k = min(1, c2.shape[1] - 1)
+    w, s, before, after, left, right = a
+    v = c2[3, k]
+    centre = v * (s + w * c2[1, k])
+    if rows == 1:  # the five-point formula leaves out left and right: a periodic axis of one node couples to itself
+        centre += v * (left + right)
+    return centre, v * before, v * after, v * left, v * right, v * w * c2[0, k], v * w * c2[2, k]
 
 
 @njit(**OPTIONS)
-def _product(q, x, i, j, c0, c1, c2, uniform):  # type: ignore[no-untyped-def]
-    """Set q = (A x) on row (i, j)."""
-    planes, rows, n = x.shape
-    here = x[i, j]
-    before, after = x[i - 1 if i > 0 else planes - 1, j], x[i + 1 if i + 1 < planes else 0, j]
-    left, right = x[i, j - 1 if j > 0 else rows - 1], x[i, j + 1 if j + 1 < rows else 0]
-    weight, s = c0[3, i] * c1[3, j], c0[1, i] + c1[1, j]
-    cm, cp, bm, bp = weight * c0[0, i], weight * c0[2, i], weight * c1[0, j], weight * c1[2, j]
-    if n > 2:
-        if uniform:
-            w = c2[3, 1]
-            c, low, up = w * weight * (s + c2[1, 1]), w * weight * c2[0, 1], w * weight * c2[2, 1]
-            if rows == 1:
-                _bulk2(q, here, before, after, c + w * (bm + bp), w * cm, w * cp, low, up)
-            else:
-                _bulk3(q, here, before, after, left, right, c, w * cm, w * cp, w * bm, w * bp, low, up)
-        else:
-            _bulk(q, here, before, after, left, right, s, cm, cp, bm, bp, weight, c2)
-    for k in (0, n - 1):
-        row = c2[0, k] * here[k - 1 if k > 0 else n - 1] + c2[2, k] * here[k + 1 if k + 1 < n else 0]
-        other = cm * before[k] + cp * after[k] + bm * left[k] + bp * right[k]
-        q[k] = c2[3, k] * (weight * ((s + c2[1, k]) * here[k] + row) + other)
+def _five(x, k, o, e):  # type: ignore[no-untyped-def]
+    """(A x) at point k inside an even row of a 2-D grid."""
+    m = o[0] + k
+    across = e[1] * x[o[1] + k] + e[2] * x[o[2] + k]
+    return e[0] * x[m] + across + e[5] * x[m - np.uint64(1)] + e[6] * x[m + np.uint64(1)]
+
+
+@njit(**OPTIONS)
+def _seven(x, k, o, e):  # type: ignore[no-untyped-def]
+    """(A x) at point k inside an even row of a 3-D grid."""
+    m = o[0] + k
+    across = e[1] * x[o[1] + k] + e[2] * x[o[2] + k] + e[3] * x[o[3] + k] + e[4] * x[o[4] + k]
+    return e[0] * x[m] + across + e[5] * x[m - np.uint64(1)] + e[6] * x[m + np.uint64(1)]
+
+
+@njit(**OPTIONS)
+def _uneven(x, k, o, a, c2):  # type: ignore[no-untyped-def]
+    """(A x) at point k inside any row."""
+    m = o[0] + k
+    across = a[2] * x[o[1] + k] + a[3] * x[o[2] + k] + a[4] * x[o[3] + k] + a[5] * x[o[4] + k]
+    along = c2[1, k] * x[m] + c2[0, k] * x[m - np.uint64(1)] + c2[2, k] * x[m + np.uint64(1)]
+    return c2[3, k] * (a[1] * x[m] + a[0] * along + across)
+
+
+@njit(**OPTIONS)
+def _end(x, k, o, a, c2):  # type: ignore[no-untyped-def]
+    """(A x) at the first or the last point of a row, k = 0 or n - 1."""
+    n = np.uint64(c2.shape[1])
+    west = k - np.uint64(1) if k > 0 else n - np.uint64(1)
+    east = k + np.uint64(1) if k + np.uint64(1) < n else np.uint64(0)
+    m = o[0]
+    across = a[2] * x[o[1] + k] + a[3] * x[o[2] + k] + a[4] * x[o[3] + k] + a[5] * x[o[4] + k]
+    along = c2[1, k] * x[m + k] + c2[0, k] * x[m + west] + c2[2, k] * x[m + east]
+    return c2[3, k] * (a[1] * x[m + k] + a[0] * along + across)
+
+
+@njit(**OPTIONS)
+def _product(out, m, x, o, a, c1, c2, even):  # type: ignore[no-untyped-def]
+    """Set out[m:] = A x on one row."""
+    one, last = np.uint64(1), np.uint64(c2.shape[1] - 1)
+    e = _inside(a, c2, c1.shape[1])
+    if even and c1.shape[1] == 1:
+        for k in range(one, last):
+            out[m + k] = _five(x, k, o, e)
+    elif even:
+        for k in range(one, last):
+            out[m + k] = _seven(x, k, o, e)
+    else:
+        for k in range(one, last):
+            out[m + k] = _uneven(x, k, o, a, c2)
+    out[m] = _end(x, np.uint64(0), o, a, c2)
+    out[m + last] = _end(x, last, o, a, c2)
+
+
+@njit(**OPTIONS)
+def _subtract(out, k, b, q):  # type: ignore[no-untyped-def]
+    """Set out[k] = b[k] - q; return its square, taken before rounding to out's precision."""
+    difference = b[k] - q
+    out[k] = difference
+    return difference * difference
+
+
+@njit(**OPTIONS)
+def _residual(out, b, x, o, a, c1, c2, even):  # type: ignore[no-untyped-def]
+    """Set out = b - A x on one row and return its square."""
+    one, last, m = np.uint64(1), np.uint64(c2.shape[1] - 1), o[0]
+    e, total = _inside(a, c2, c1.shape[1]), x.dtype.type(0)
+    if even and c1.shape[1] == 1:
+        for k in range(one, last):
+            total += _subtract(out, m + k, b, _five(x, k, o, e))
+    elif even:
+        for k in range(one, last):
+            total += _subtract(out, m + k, b, _seven(x, k, o, e))
+    else:
+        for k in range(one, last):
+            total += _subtract(out, m + k, b, _uneven(x, k, o, a, c2))
+    total += _subtract(out, m, b, _end(x, np.uint64(0), o, a, c2))
+    if last > 0:
+        total += _subtract(out, m + last, b, _end(x, last, o, a, c2))
+    return total
+
+
+@njit(**OPTIONS)
+def _energy(p, o, a, c1, c2, even):  # type: ignore[no-untyped-def]
+    """Return p . A p of one row."""
+    one, last, m = np.uint64(1), np.uint64(c2.shape[1] - 1), o[0]
+    e, total = _inside(a, c2, c1.shape[1]), p.dtype.type(0)
+    if even and c1.shape[1] == 1:
+        for k in range(one, last):
+            total += p[m + k] * _five(p, k, o, e)
+    elif even:
+        for k in range(one, last):
+            total += p[m + k] * _seven(p, k, o, e)
+    else:
+        for k in range(one, last):
+            total += p[m + k] * _uneven(p, k, o, a, c2)
+    total += p[m] * _end(p, np.uint64(0), o, a, c2)
+    if last > 0:
+        total += p[m + last] * _end(p, last, o, a, c2)
+    return total
+
+
+@njit(**OPTIONS)
+def _step(x, r, p, m, alpha, q):  # type: ignore[no-untyped-def]
+    """Set x += alpha p, r -= alpha q at one point and return r^2."""
+    value = r[m] - alpha * q
+    x[m] += alpha * p[m]
+    r[m] = value
+    return value * value
+
+
+@njit(**OPTIONS)
+def _update(x, r, p, alpha, o, a, c1, c2, even):  # type: ignore[no-untyped-def]
+    """Set x += alpha p, r -= alpha A p on one row and return r . r."""
+    one, last, m = np.uint64(1), np.uint64(c2.shape[1] - 1), o[0]
+    e, total = _inside(a, c2, c1.shape[1]), x.dtype.type(0)
+    if even and c1.shape[1] == 1:
+        for k in range(one, last):
+            total += _step(x, r, p, m + k, alpha, _five(p, k, o, e))
+    elif even:
+        for k in range(one, last):
+            total += _step(x, r, p, m + k, alpha, _seven(p, k, o, e))
+    else:
+        for k in range(one, last):
+            total += _step(x, r, p, m + k, alpha, _uneven(p, k, o, a, c2))
+    total += _step(x, r, p, m, alpha, _end(p, np.uint64(0), o, a, c2))
+    if last > 0:
+        total += _step(x, r, p, m + last, alpha, _end(p, last, o, a, c2))
+    return total
 
 
 @njit([f"void({_C64}, {_X64}, {_X64}, intp, intp)", f"void({_C32}, {_X32}, {_X32}, intp, intp)"], **OPTIONS)
-def apply(c0, c1, c2, uniform, x, out, lo, hi):  # type: ignore[no-untyped-def]
+def apply(c0, c1, c2, even, x, out, lo, hi):  # type: ignore[no-untyped-def]
     """Set out = A x on planes lo to hi."""
     for i in range(lo, hi):
-        for j in range(x.shape[1]):
-            _product(out[i, j], x, i, j, c0, c1, c2, uniform)
+        for j in range(c1.shape[1]):
+            o = _rows(i, j, c0, c1, c2)
+            _product(out, o[0], x, o, _couplings(i, j, c0, c1), c1, c2, even)
 
 
 @njit(
@@ -90,13 +206,12 @@ def apply(c0, c1, c2, uniform, x, out, lo, hi):  # type: ignore[no-untyped-def]
     ],
     **OPTIONS,
 )
-def residual(c0, c1, c2, uniform, b, x, out, lo, hi):  # type: ignore[no-untyped-def]
+def residual(c0, c1, c2, even, b, x, out, lo, hi):  # type: ignore[no-untyped-def]
     """Set out = b - A x on planes lo to hi and return its square."""
-    q, total = np.empty(x.shape[2], x.dtype), 0.0
+    total = 0.0
     for i in range(lo, hi):
-        for j in range(x.shape[1]):
-            _product(q, x, i, j, c0, c1, c2, uniform)
-            total += subtract(out[i, j], b[i, j], q)
+        for j in range(c1.shape[1]):
+            total += _residual(out, b, x, _rows(i, j, c0, c1, c2), _couplings(i, j, c0, c1), c1, c2, even)
     return total
 
 
@@ -108,20 +223,19 @@ def residual(c0, c1, c2, uniform, b, x, out, lo, hi):  # type: ignore[no-untyped
     ],
     **OPTIONS,
 )
-def correct(c0, c1, c2, uniform, x, z, b, r, lo, hi):  # type: ignore[no-untyped-def]
+def correct(c0, c1, c2, even, x, z, b, r, lo, hi):  # type: ignore[no-untyped-def]
     """Set x += z, then r = b - A x, on planes lo to hi; return the square of r."""
-    planes, rows, n = x.shape
-    q, total = np.empty(n, x.dtype), 0.0
+    planes, rows, n = c0.shape[1], c1.shape[1], c2.shape[1]
     if hi - lo == planes:
         for i in range(0, planes, max(1, planes - 1)):
-            for j in range(rows):
-                add(x[i, j], z[i, j])
+            add(x, z, i * rows * n, (i + 1) * rows * n)
+    total = 0.0
     for i in range(lo, hi):
         for j in range(rows):
             if i + 1 < hi - 1:
-                add(x[i + 1, j], z[i + 1, j])
-            _product(q, x, i, j, c0, c1, c2, uniform)
-            total += subtract(r[i, j], b[i, j], q)
+                ahead = (i + 1) * rows + j
+                add(x, z, ahead * n, (ahead + 1) * n)
+            total += _residual(r, b, x, _rows(i, j, c0, c1, c2), _couplings(i, j, c0, c1), c1, c2, even)
     return total
 
 
@@ -132,20 +246,19 @@ def correct(c0, c1, c2, uniform, x, z, b, r, lo, hi):  # type: ignore[no-untyped
     ],
     **OPTIONS,
 )
-def direction(c0, c1, c2, uniform, r, p, beta, lo, hi):  # type: ignore[no-untyped-def]
+def direction(c0, c1, c2, even, r, p, beta, lo, hi):  # type: ignore[no-untyped-def]
     """Set p = r + beta p on planes lo to hi and return p . A p of them."""
-    planes, rows, n = p.shape
-    q, total = np.empty(n, p.dtype), 0.0
+    planes, rows, n = c0.shape[1], c1.shape[1], c2.shape[1]
     if hi - lo == planes:
         for i in range(0, planes, max(1, planes - 1)):
-            for j in range(rows):
-                combine(p[i, j], r[i, j], beta)
+            combine(p, r, beta, i * rows * n, (i + 1) * rows * n)
+    total = 0.0
     for i in range(lo, hi):
         for j in range(rows):
             if i + 1 < hi - 1:
-                combine(p[i + 1, j], r[i + 1, j], beta)
-            _product(q, p, i, j, c0, c1, c2, uniform)
-            total += dot(p[i, j], q)
+                ahead = (i + 1) * rows + j
+                combine(p, r, beta, ahead * n, (ahead + 1) * n)
+            total += _energy(p, _rows(i, j, c0, c1, c2), _couplings(i, j, c0, c1), c1, c2, even)
     return total
 
 
@@ -156,11 +269,10 @@ def direction(c0, c1, c2, uniform, r, p, beta, lo, hi):  # type: ignore[no-untyp
     ],
     **OPTIONS,
 )
-def update(c0, c1, c2, uniform, x, r, p, alpha, lo, hi):  # type: ignore[no-untyped-def]
+def update(c0, c1, c2, even, x, r, p, alpha, lo, hi):  # type: ignore[no-untyped-def]
     """Set x += alpha p and r -= alpha A p on planes lo to hi; return r . r of them."""
-    q, total = np.empty(x.shape[2], x.dtype), 0.0
+    total = 0.0
     for i in range(lo, hi):
-        for j in range(x.shape[1]):
-            _product(q, p, i, j, c0, c1, c2, uniform)
-            total += step(x[i, j], r[i, j], p[i, j], q, alpha)
+        for j in range(c1.shape[1]):
+            total += _update(x, r, p, alpha, _rows(i, j, c0, c1, c2), _couplings(i, j, c0, c1), c1, c2, even)
     return total

@@ -82,7 +82,7 @@ class Stencil:
             raise ValueError(f"{name} must be C-contiguous and writeable: pass np.ascontiguousarray({name})")
         if not v.flags.writeable:
             v = v.copy()  # the compiled signatures know writeable arrays only
-        return v.reshape(self._planes)
+        return v.reshape(-1)
 
     def _run(self, kernel: Any, *arguments: Any) -> float:
         """Call a kernel on all planes, side by side where the grid is large."""
@@ -92,12 +92,16 @@ class Stencil:
             return kernel(*fixed, *arguments, 0, planes) or 0.0
         return run_rows(lambda lo, hi: kernel(*fixed, *arguments, lo, hi), planes, parts)
 
-    def _edges(self) -> list[int]:
+    def _edges(self) -> list[slice]:
         """Planes that must be updated before the ranges of a pass can run side by side; none where it is one range."""
         planes = self._planes[0]
         parts = get_threads() if math.prod(self.grid_shape) >= SERIAL_BELOW else 1
         bounds = split_rows(planes, parts)
-        return [] if len(bounds) == 2 else sorted({*bounds[:-1], *(bound - 1 for bound in bounds[1:])})
+        if len(bounds) == 2:
+            return []
+        size = math.prod(self.grid_shape) // planes
+        ends = {*bounds[:-1], *(bound - 1 for bound in bounds[1:])}
+        return [slice(i * size, (i + 1) * size) for i in sorted(ends)]
 
     def apply(self, x: NDArray[Any], out: NDArray[Any]) -> None:
         """Set out = A x."""
@@ -115,16 +119,16 @@ class Stencil:
         low = np.dtype(np.float32)
         x, b = self._view("x", x, written=True), self._view("b", b)
         z, r = self._view("z", z, self.dtype, low), self._view("r", r, z.dtype, written=True)
-        for i in self._edges():
-            x[i] += z[i]
+        for plane in self._edges():
+            x[plane] += z[plane]
         return self._run(self._kernels.correct, x, z, b, r)
 
     def direction(self, r: NDArray[Any], p: NDArray[Any], beta: float) -> float:
         """Set p = r + beta p and return p.T A p: the first pass of a conjugate gradient iteration."""
         r, p = self._view("r", r), self._view("p", p, written=True)
-        for i in self._edges():
-            p[i] *= beta
-            p[i] += r[i]
+        for plane in self._edges():
+            p[plane] *= beta
+            p[plane] += r[plane]
         return self._run(self._kernels.direction, r, p, beta)
 
     def update(self, x: NDArray[Any], r: NDArray[Any], p: NDArray[Any], alpha: float) -> float:

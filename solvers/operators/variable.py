@@ -82,7 +82,7 @@ class VariableStencil(Stencil):
         """Diagonal and couplings as the kernels take them: planes, rows and the contiguous axis."""
 
         def three(arrays: tuple[NDArray[np.floating], ...]) -> list[NDArray[np.floating]]:
-            *outer, last = (a.reshape(self._planes) for a in arrays)
+            *outer, last = (a.ravel() for a in arrays)
             return [*[*outer, last, last][:2], last]
 
         upper = three(self.upper)
