@@ -22,6 +22,9 @@ class Solve(Protocol):
         """Solve for b."""
 
 
+AUTOMATIC = "automatic"
+"""Family of the method that picks another."""
+
 type Setup = Callable[[LinearProblem], Solve]
 type Condition = Callable[[LinearProblem], bool]
 
@@ -87,7 +90,7 @@ def choose(names: Sequence[str], problem: LinearProblem) -> list[Method]:
     Parameters
     ----------
     names : sequence of str
-        Names of methods, or families; empty for all.
+        Names of methods, or families; empty for all but auto.
     problem : LinearProblem
         What is to be solved.
 
@@ -109,7 +112,8 @@ def choose(names: Sequence[str], problem: LinearProblem) -> list[Method]:
     ['cg']
     """
     if not names:
-        return [method for method in METHODS if method.installed and method.suits(problem)]
+        concrete = (method for method in METHODS if method.family != AUTOMATIC)
+        return [method for method in concrete if method.installed and method.suits(problem)]
     known = {method.name for method in METHODS} | {method.family for method in METHODS}
     for name in names:
         if name not in known:
@@ -201,7 +205,7 @@ def direct(name: str, **options: Any) -> Setup:
 
 
 METHODS: tuple[Method, ...] = (
-    Method("auto", "automatic", automatic),
+    Method("auto", AUTOMATIC, automatic),
     Method("splu", "direct", on_matrix(lambda A: solvers.splu(A).solve)),
     Method("ruge-stuben", "algebraic multigrid", on_matrix(lambda A: solvers.ruge_stuben(A).solve), symmetric, "pyamg"),
     Method("smoothed aggregation", "algebraic multigrid",

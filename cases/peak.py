@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from conjugo.cases.measure import peak_bytes
-from conjugo.cases.methods import choose
+from conjugo.cases.methods import METHODS
+from conjugo.cases.peers import PEERS
 from conjugo.cases.spec import ProblemSpec, build, small_shape
 from conjugo.cases.trial import peak_of, warm_up
 
@@ -86,7 +87,7 @@ def program() -> None:
     spec: ProblemSpec = options.spec
     problem, small = build(spec), build(spec, small_shape(spec))
     per_unknown, how = {}, ""
-    for method in choose(options.methods, problem):
+    for method in [m for m in METHODS + PEERS if m.name in options.methods]:
         warm_up(method, small)
         used, how = peak_bytes(peak_of(method, problem))
         per_unknown[method.name] = used / problem.n

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import statistics
 from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from conjugo.cases.measure import interleaved
+from conjugo.cases.race import interleaved_medians
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,5 @@ def bandwidth(n: int = 2**24, repeats: int = 7) -> Bandwidth:
     """
     a, b, c = np.zeros(n), np.ones(n), np.ones(n)
     loops = [lambda: _triad(a, b, c, 0.5), lambda: _axpy(a, b, 1e-3), lambda: _dot(b, c)]
-    for loop in loops:
-        loop()  # type: ignore[no-untyped-call]
-    triad, axpy, dot = (statistics.median(times) for times in interleaved(loops, repeats))
+    triad, axpy, dot = interleaved_medians(loops, repeats)
     return Bandwidth(24 * n / triad, 24 * n / axpy, 16 * n / dot)
