@@ -16,14 +16,14 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from conjugo.solvers.kernels.rows import OPTIONS, add, combine
+from conjugo.solvers.kernels.rows import INLINE, OPTIONS, add, combine
 
 _X64, _X32 = "float64[::1]", "float32[::1]"
 _C64 = "float64[:,::1], float64[:,::1], float64[:,::1], boolean"
 _C32 = _C64.replace("64", "32")
 
 
-@njit(**OPTIONS)
+@njit(**INLINE)
 def _rows(i, j, c0, c1, c2):  # type: ignore[no-untyped-def]
     """First indices of row (i, j) and of the rows before, after, left and right of it."""
     planes, rows, n = c0.shape[1], c1.shape[1], c2.shape[1]
@@ -38,14 +38,14 @@ def _rows(i, j, c0, c1, c2):  # type: ignore[no-untyped-def]
     )
 
 
-@njit(**OPTIONS)
+@njit(**INLINE)
 def _couplings(i, j, c0, c1):  # type: ignore[no-untyped-def]
     """Weight, diagonal and the four couplings of row (i, j) across the rows."""
     w = c0[3, i] * c1[3, j]
     return w, w * (c0[1, i] + c1[1, j]), w * c0[0, i], w * c0[2, i], w * c1[0, j], w * c1[2, j]
 
 
-@njit(**OPTIONS)
+@njit(**INLINE)
 def _inside(a, c2, rows):  # type: ignore[no-untyped-def]
     """Coefficients away from the ends of an even row: centre, before, after, left, right, west, east."""
     k = min(1, c2.shape[1] - 1)
@@ -57,7 +57,7 @@ def _inside(a, c2, rows):  # type: ignore[no-untyped-def]
     return centre, v * before, v * after, v * left, v * right, v * w * c2[0, k], v * w * c2[2, k]
 
 
-@njit(**OPTIONS)
+@njit(**INLINE)
 def _five(x, k, o, e):  # type: ignore[no-untyped-def]
     """(A x) at point k inside an even row of a 2-D grid."""
     m = o[0] + k
@@ -65,7 +65,7 @@ def _five(x, k, o, e):  # type: ignore[no-untyped-def]
     return e[0] * x[m] + across + e[5] * x[m - np.uint64(1)] + e[6] * x[m + np.uint64(1)]
 
 
-@njit(**OPTIONS)
+@njit(**INLINE)
 def _seven(x, k, o, e):  # type: ignore[no-untyped-def]
     """(A x) at point k inside an even row of a 3-D grid."""
     m = o[0] + k
@@ -73,7 +73,7 @@ def _seven(x, k, o, e):  # type: ignore[no-untyped-def]
     return e[0] * x[m] + across + e[5] * x[m - np.uint64(1)] + e[6] * x[m + np.uint64(1)]
 
 
-@njit(**OPTIONS)
+@njit(**INLINE)
 def _uneven(x, k, o, a, c2):  # type: ignore[no-untyped-def]
     """(A x) at point k inside any row."""
     m = o[0] + k
@@ -82,7 +82,7 @@ def _uneven(x, k, o, a, c2):  # type: ignore[no-untyped-def]
     return c2[3, k] * (a[1] * x[m] + a[0] * along + across)
 
 
-@njit(**OPTIONS)
+@njit(**INLINE)
 def _end(x, k, o, a, c2):  # type: ignore[no-untyped-def]
     """(A x) at the first or the last point of a row, k = 0 or n - 1."""
     n = np.uint64(c2.shape[1])
@@ -94,7 +94,7 @@ def _end(x, k, o, a, c2):  # type: ignore[no-untyped-def]
     return c2[3, k] * (a[1] * x[m + k] + a[0] * along + across)
 
 
-@njit(**OPTIONS)
+@njit(**INLINE)
 def _product(out, m, x, o, a, c1, c2, even):  # type: ignore[no-untyped-def]
     """Set out[m:] = A x on one row."""
     one, last = np.uint64(1), np.uint64(c2.shape[1] - 1)
@@ -112,7 +112,7 @@ def _product(out, m, x, o, a, c1, c2, even):  # type: ignore[no-untyped-def]
     out[m + last] = _end(x, last, o, a, c2)
 
 
-@njit(**OPTIONS)
+@njit(**INLINE)
 def _subtract(out, k, b, q):  # type: ignore[no-untyped-def]
     """Set out[k] = b[k] - q; return its square, taken before rounding to out's precision."""
     difference = b[k] - q
@@ -120,7 +120,7 @@ def _subtract(out, k, b, q):  # type: ignore[no-untyped-def]
     return difference * difference
 
 
-@njit(**OPTIONS)
+@njit(**INLINE)
 def _residual(out, b, x, o, a, c1, c2, even):  # type: ignore[no-untyped-def]
     """Set out = b - A x on one row and return its square."""
     one, last, m = np.uint64(1), np.uint64(c2.shape[1] - 1), o[0]
@@ -140,7 +140,7 @@ def _residual(out, b, x, o, a, c1, c2, even):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(**OPTIONS)
+@njit(**INLINE)
 def _energy(p, o, a, c1, c2, even):  # type: ignore[no-untyped-def]
     """Return p . A p of one row."""
     one, last, m = np.uint64(1), np.uint64(c2.shape[1] - 1), o[0]
@@ -160,7 +160,7 @@ def _energy(p, o, a, c1, c2, even):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(**OPTIONS)
+@njit(**INLINE)
 def _step(x, r, p, m, alpha, q):  # type: ignore[no-untyped-def]
     """Set x += alpha p, r -= alpha q at one point and return r^2."""
     value = r[m] - alpha * q
@@ -169,7 +169,7 @@ def _step(x, r, p, m, alpha, q):  # type: ignore[no-untyped-def]
     return value * value
 
 
-@njit(**OPTIONS)
+@njit(**INLINE)
 def _update(x, r, p, alpha, o, a, c1, c2, even):  # type: ignore[no-untyped-def]
     """Set x += alpha p, r -= alpha A p on one row and return r . r."""
     one, last, m = np.uint64(1), np.uint64(c2.shape[1] - 1), o[0]

@@ -87,7 +87,7 @@ class VariableStencil(Stencil):
 
         upper = three(self.upper)
         lower = upper if self.lower is None else three(self.lower)
-        return (self.diag.reshape(self._planes), *upper, *lower, self.diag.ndim, self.lower is None)
+        return (*self._planes, self.diag.ravel(), *upper, *lower, self.diag.ndim, self.lower is None)
 
     def _coefficients(self) -> tuple[Any, ...]:
         return self._fixed
