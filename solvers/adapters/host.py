@@ -98,18 +98,18 @@ def by_columns(
         first = None if X0 is None else np.ascontiguousarray(X0[:, i])
         result = solve(host_A, np.ascontiguousarray(B[:, i]), first, host_M, skip)
         results.append(replace(result, status=Status.STOPPED) if skip and not result.converged else result)
-    return _joined(results, b, host_A.products)
+    result = joined(results)
+    return replace(result, x=like(result.x, b), details={**result.details, "products": host_A.products})
 
 
-def _joined(results: list[SolveResult], b: Array, products: int) -> SolveResult:
+def joined(results: list[SolveResult]) -> SolveResult:
     """One result for a block: histories padded with their last value, the worst status."""
     worst = min(results, key=lambda result: _WORST_FIRST.index(result.status))
     rows = max(len(result.residuals) for result in results)
     padded = [np.pad(result.residuals, (0, rows - len(result.residuals)), mode="edge") for result in results]
     return replace(
         worst,
-        x=like(np.stack([result.x for result in results], axis=1), b),
+        x=np.stack([result.x for result in results], axis=1),
         residuals=np.stack(padded, axis=1),
         seconds=sum(result.seconds for result in results),
-        details={**worst.details, "products": products},
     )
