@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
-from conjugo.solvers.monitor import Callback, Monitor, check_system, to_host
-from conjugo.solvers.operators.protocol import Array, LinearOperator, is_linear, is_symmetric
+from conjugo.solvers.monitor import Callback, Monitor, to_host
+from conjugo.solvers.operators.protocol import Array, LinearOperator, as_operator, is_linear, is_symmetric
 from conjugo.solvers.operators.separable import SeparableStencil
 from conjugo.solvers.preconditioners.diagonal import Diagonal
 from conjugo.solvers.result import SolveResult
@@ -89,12 +89,12 @@ def chebyshev(
     >>> bool(np.allclose(result.x, 1 / np.linspace(1.0, 10.0, 50)))
     True
     """
-    check_system(A, b, x0)
+    A = as_operator(A)
     M = _preconditioner(A, M)
-    smallest, largest, adapt = _bounds(A, M, b, bounds)
     monitor = Monitor("chebyshev", A, b, x0, rtol=rtol, atol=atol, maxiter=maxiter, callback=callback)
+    smallest, largest, adapt = _bounds(A, M, monitor.b, bounds)
     x, r, rnorm = monitor.x, monitor.r, None
-    correct = corrector(A, b)
+    correct = corrector(A, monitor.b)
     d, since = None, 0
     rho = theta = delta = 0.0
     with monitor:

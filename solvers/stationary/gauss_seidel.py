@@ -5,7 +5,7 @@ from __future__ import annotations
 from conjugo.solvers.monitor import Callback
 from conjugo.solvers.operators.protocol import Array, LinearOperator
 from conjugo.solvers.result import SolveResult
-from conjugo.solvers.stationary.iterate import check_sweepable, iterate
+from conjugo.solvers.stationary.iterate import iterate, sweepable_system
 from conjugo.solvers.stationary.rows import rows_of
 
 
@@ -63,8 +63,8 @@ def gauss_seidel(
     >>> gauss_seidel(A, np.ones(2), rtol=1e-10).x.round(6)
     array([1., 1.])
     """
-    dtype = check_sweepable(A, b, x0, "gauss_seidel")
-    rows = rows_of(A, dtype, "gauss_seidel")
+    A, b = sweepable_system(A, b, x0, "gauss_seidel")
+    rows = rows_of(A, b.dtype, "gauss_seidel")
 
     def step(x: Array, rhs: Array) -> float:
         rows.sweep(x, rhs, 1.0)

@@ -6,40 +6,47 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from array_api_compat import is_array_api_obj
 from numpy.typing import NDArray
 
 from conjugo.solvers.monitor import Callback, Monitor, check_system
-from conjugo.solvers.operators.protocol import Array, LinearOperator
+from conjugo.solvers.operators.protocol import Array, LinearOperator, as_operator
 from conjugo.solvers.result import SolveResult
 
 type Step = Callable[[NDArray[Any], NDArray[Any]], float]
 """One iteration on one column, in place: step(x, b) returns ||b - A x||^2 afterwards."""
 
 
-def check_sweepable(A: LinearOperator, b: Array, x0: Array | None, method: str) -> np.dtype[Any]:
-    """Check the system and return the precision of the sweeps.
+def sweepable_system(
+    A: LinearOperator, b: Array, x0: Array | None, method: str
+) -> tuple[LinearOperator, NDArray[Any]]:
+    """Check the system; return A as an operator and b in the precision of the sweeps, the wider of A's and b's.
 
     Raises
     ------
     ValueError
         If the right-hand side is not a real NumPy array of single or double precision, or does not fit A.
     """
-    if not isinstance(b, np.ndarray):
+    if is_array_api_obj(b) and not isinstance(b, np.ndarray):
         raise ValueError(
             f"b is a {type(b).__module__}.{type(b).__name__}: {method} sweeps over NumPy arrays; "
             "convert it with numpy.asarray, or use jacobi_iteration, chebyshev or cg"
         )
-    check_system(A, b, x0)
+    A, b = as_operator(A), np.asarray(b)
+    kinds = [v.dtype if np.dtype(v.dtype).kind == "f" else np.dtype(np.float64) for v in (b, A) if hasattr(v, "dtype")]
+    if b.dtype.kind in "biu" or b.dtype.kind == "f":
+        b = b.astype(np.result_type(*kinds), copy=False)
     if b.dtype not in (np.float32, np.float64):
         raise ValueError(f"b has dtype {b.dtype}: {method} expects float32 or float64; convert with b.astype(float)")
-    return b.dtype
+    check_system(A, b, x0 if x0 is None else np.asarray(x0))
+    return A, b
 
 
 def iterate(
     method: str,
     A: LinearOperator,
     b: NDArray[Any],
-    x0: NDArray[Any] | None,
+    x0: Array | None,
     step: Step,
     *,
     rtol: float,
@@ -50,7 +57,7 @@ def iterate(
 ) -> SolveResult:
     """Repeat `step` on every column until the true residual meets the tolerance."""
     monitor = Monitor(method, A, b, x0, rtol=rtol, atol=atol, maxiter=maxiter, callback=callback)
-    X, B = contiguous_columns(monitor.x), contiguous_columns(b)
+    X, B = contiguous_columns(monitor.x), contiguous_columns(monitor.b)
     x = X[0] if b.ndim == 1 else X.T
     squares = [float(np.vdot(r, r)) for r in contiguous_columns(monitor.r)]
     with monitor:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from conjugo.solvers.monitor import Callback, Monitor, check_system
-from conjugo.solvers.operators.protocol import Array, LinearOperator
+from conjugo.solvers.monitor import Callback, Monitor
+from conjugo.solvers.operators.protocol import Array, LinearOperator, as_operator
 from conjugo.solvers.preconditioners.diagonal import Diagonal
-from conjugo.solvers.result import SolveResult
+from conjugo.solvers.result import SolveResult, Status
 from conjugo.solvers.stationary.correction import corrector
 from conjugo.solvers.stationary.rows import check_omega, diagonal_of
 
@@ -68,13 +66,14 @@ def jacobi_iteration(
     >>> jacobi_iteration(A, np.ones(2), rtol=1e-10).x.round(6)
     array([1., 1.])
     """
-    check_system(A, b, x0)
-    omega = check_omega(omega)
-    scaled = Diagonal(omega / np.asarray(diagonal_of(A, "jacobi_iteration")))
+    A, omega = as_operator(A), check_omega(omega)
+    scaled = Diagonal(omega / diagonal_of(A, "jacobi_iteration"))
     monitor = Monitor("jacobi_iteration", A, b, x0, rtol=rtol, atol=atol, maxiter=maxiter, callback=callback)
     x, r, rnorm = monitor.x, monitor.r, None
-    correct = corrector(A, b)
+    correct = corrector(A, monitor.b)
     with monitor:
         while monitor.proceed(x, r, rnorm=rnorm, exact=True):
             x, r, rnorm = correct(x, scaled @ r, r)
+    if monitor.status is Status.STAGNATED and omega > 0.9:  # the chessboard mode has eigenvalue 1 - 2 omega
+        monitor.details["note"] = f"{monitor.details.get('note', '')}; or damp the highest modes with omega=0.8"
     return monitor.result(x, omega=omega)

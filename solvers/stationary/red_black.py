@@ -5,7 +5,7 @@ from __future__ import annotations
 from conjugo.solvers.monitor import Callback
 from conjugo.solvers.operators.protocol import Array, LinearOperator
 from conjugo.solvers.result import SolveResult
-from conjugo.solvers.stationary.iterate import check_sweepable, iterate
+from conjugo.solvers.stationary.iterate import iterate, sweepable_system
 from conjugo.solvers.stationary.optimal_omega import optimal_omega
 from conjugo.solvers.stationary.rows import check_omega, rows_of
 
@@ -71,8 +71,8 @@ def red_black_sor(
     >>> red_black_sor(A, np.ones(2), rtol=1e-10).x.round(6)
     array([1., 1.])
     """
-    dtype = check_sweepable(A, b, x0, "red_black_sor")
-    rows = rows_of(A, dtype, "red_black_sor")
+    A, b = sweepable_system(A, b, x0, "red_black_sor")
+    rows = rows_of(A, b.dtype, "red_black_sor")
     if not rows.coloured:
         shape = getattr(A, "grid_shape", A.shape)
         raise ValueError(

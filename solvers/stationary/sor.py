@@ -5,7 +5,7 @@ from __future__ import annotations
 from conjugo.solvers.monitor import Callback
 from conjugo.solvers.operators.protocol import Array, LinearOperator
 from conjugo.solvers.result import SolveResult
-from conjugo.solvers.stationary.iterate import check_sweepable, iterate
+from conjugo.solvers.stationary.iterate import iterate, sweepable_system
 from conjugo.solvers.stationary.optimal_omega import optimal_omega
 from conjugo.solvers.stationary.rows import check_omega, rows_of
 
@@ -68,8 +68,8 @@ def sor(
     >>> result.x.round(6), round(result.details["omega"], 4)
     (array([1., 1.]), 1.0718)
     """
-    dtype = check_sweepable(A, b, x0, "sor")
-    rows = rows_of(A, dtype, "sor")
+    A, b = sweepable_system(A, b, x0, "sor")
+    rows = rows_of(A, b.dtype, "sor")
     factor = optimal_omega(A) if omega is None else check_omega(omega)
 
     def step(x: Array, rhs: Array) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from conjugo.solvers.monitor import Callback
 from conjugo.solvers.operators.protocol import Array, LinearOperator
 from conjugo.solvers.result import SolveResult
-from conjugo.solvers.stationary.iterate import check_sweepable, iterate
+from conjugo.solvers.stationary.iterate import iterate, sweepable_system
 from conjugo.solvers.stationary.rows import check_omega, rows_of
 
 
@@ -67,8 +67,8 @@ def ssor_iteration(
     >>> ssor_iteration(A, np.ones(2), rtol=1e-10).x.round(6)
     array([1., 1.])
     """
-    dtype = check_sweepable(A, b, x0, "ssor_iteration")
-    rows = rows_of(A, dtype, "ssor_iteration")
+    A, b = sweepable_system(A, b, x0, "ssor_iteration")
+    rows = rows_of(A, b.dtype, "ssor_iteration")
     factor = check_omega(omega)
 
     def step(x: Array, rhs: Array) -> float:
