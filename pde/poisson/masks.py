@@ -153,9 +153,15 @@ def dam_break(shape: Sequence[int]) -> NDArray[np.int8]:
     return np.where(np.broadcast_to(inside, grid.shape), Cell.FLUID, Cell.AIR).astype(np.int8)
 
 
-def porous(shape: Sequence[int], *, count: int = 40, radius: float = 0.07, seed: int = 0) -> NDArray[np.int8]:
-    """Return a box of fluid around many solid balls; pockets that they enclose are singular each on its own."""
-    fluid = obstacles(_unit_cells(shape), count=count, radius=radius, seed=seed)
+def porous(shape: Sequence[int], *, count: int = 40, density: float = 0.6, seed: int = 0) -> NDArray[np.int8]:
+    """Return a box of fluid around `count` solid balls that overlap; together they have `density` times its volume.
+
+    Pockets that the balls enclose are singular each on its own.
+    """
+    grid = _unit_cells(shape)
+    unit_ball = (2.0, np.pi, 4 * np.pi / 3)[len(grid.shape) - 1]
+    radius = (density / (count * unit_ball)) ** (1 / len(grid.shape))
+    fluid = obstacles(grid, count=count, radius=radius, seed=seed)
     return np.where(fluid, Cell.FLUID, Cell.SOLID).astype(np.int8)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.sparse.linalg import cg, splu
+from scipy.sparse.linalg import bicgstab, cg, splu
 
 from conjugo.pde import LinearProblem
 
@@ -25,12 +25,13 @@ def box(cells: Sequence[int], bc: Sequence[Any], centring: str) -> tuple[int, ..
 
 
 def solve(problem: LinearProblem) -> Any:
-    """Solve by SuperLU, or by SciPy's CG where the system is singular or too big for a direct solver."""
+    """Solve by SuperLU, or by SciPy's CG or BiCGStab where the system is singular or too big for a direct solver."""
     small = problem.compress()
-    if problem.nullspace is None and small.n < 6000:
+    if problem.nullspace is None and small.n < 3000:
         x = splu(sp.csc_array(small.A)).solve(small.b)
     else:
-        x, info = cg(small.A, small.b, rtol=1e-10, maxiter=5000, M=sp.diags_array(1 / small.A.diagonal()))
+        method = cg if problem.A.symmetric else bicgstab  # type: ignore[attr-defined]
+        x, info = method(small.A, small.b, rtol=1e-9, maxiter=5000, M=sp.diags_array(1 / small.A.diagonal()))
         assert info == 0
     return problem.expand(x)
 

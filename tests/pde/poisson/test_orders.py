@@ -14,7 +14,7 @@ from conjugo.pde.poisson.coefficients import Coefficient
 from conjugo.pde.poisson.exact_solutions import ExactSolution, plane_wave
 from conjugo.pde.poisson.masks import disc
 
-CELLS = {1: (16, 32, 64), 2: (12, 24, 48), 3: (8, 16, 32)}
+CELLS = {1: (16, 32, 64), 2: (12, 24, 48), 3: (6, 12, 24)}
 LENGTHS = (1.0, 1.5, 0.75)
 FREQUENCIES = (1.3, 2.1, 0.7)
 
@@ -127,7 +127,7 @@ def test_staircase_disc_is_first_order() -> None:
 
 
 def jump_solution(ratio: float) -> ExactSolution:
-    """Continuous u with a continuous flux across x = 1/2, where k jumps from 1 to `ratio`; -(k u')' = 1 inside each half."""
+    """-(k u')' = 1 with k = 1 left of x = 1/2 and `ratio` right of it: u and k u' are continuous."""
     c = (1 / 8 + 3 / (8 * ratio)) / (1 / 2 + 1 / (2 * ratio))  # flux k u' = c - x, from u(0) = u(1) = 0
 
     def value(x: Any) -> Any:
@@ -148,21 +148,26 @@ def test_harmonic_mean_keeps_second_order_across_a_jump(ratio: float) -> None:
     assert last_order(errors) == pytest.approx(2, abs=0.1)
 
 
-WINDS: list[Any] = [(1.0, -0.7), "recirculating", lambda *x: [1 + s for s in x]]
+WINDS: dict[str, Any] = {
+    "constant": (1.0, -0.7),
+    "vortex": "recirculating",
+    "function": lambda x, y: [1 + x, 1 + 0.5 * np.sin(2 * np.pi * y)],
+}
+STREAMS = [(wind, bc) for wind in WINDS for bc in ("dirichlet", "mixed", "half periodic")]
+STREAMS.remove(("vortex", "half periodic"))  # the vortex does not close on itself
 
 
-@pytest.mark.parametrize("wind", WINDS, ids=["constant", "vortex", "function"])
-@pytest.mark.parametrize("bc", ["dirichlet", "mixed", "half periodic"])
+@pytest.mark.parametrize(("wind", "bc"), STREAMS)
 @pytest.mark.parametrize("centring", ["vertex", "cell"])
 @pytest.mark.parametrize(("scheme", "order"), [("upwind", 1), ("central", 2)])
-def test_convection_orders(scheme: Any, order: int, centring: Any, bc: str, wind: Any) -> None:
+def test_convection_orders(scheme: Any, order: int, centring: Any, wind: str, bc: str) -> None:
     walls = [("dirichlet", "neumann"), ("neumann", "dirichlet")] if bc == "mixed" else sides(bc, 2)
     errors = []
     for n in (24, 48, 96):
         shape = box((n, n), walls, centring)
         rhs: Any = "exact" if bc == "half periodic" else plane_wave((1.3, 0.9))
         problem = convection_diffusion(
-            shape, velocity=wind, diffusion=0.5, scheme=scheme, bc=walls, centring=centring, rhs=rhs
+            shape, velocity=WINDS[wind], diffusion=0.5, scheme=scheme, bc=walls, centring=centring, rhs=rhs
         )
         errors.append(rms_error(problem))
     assert last_order(errors) == pytest.approx(order, abs=0.1)
@@ -174,19 +179,8 @@ def test_convection_orders_in_one_and_three_dimensions(d: int, scheme: Any, orde
     errors = []
     for n in (32, 64, 128) if d == 1 else (6, 12, 24):
         problem = convection_diffusion((n - 1,) * d, diffusion=1.0, scheme=scheme, rhs=plane_wave(FREQUENCIES[:d]))
-        x = splu_or_gmres(problem)
-        errors.append(problem.error(x))
+        errors.append(rms_error(problem))
     assert last_order(errors) == pytest.approx(order, abs=0.1)
-
-
-def splu_or_gmres(problem: Any) -> Any:
-    """Solve a non-symmetric system of any size."""
-    from scipy.sparse.linalg import bicgstab
-
-    A = problem.A.tocsr()
-    x, info = bicgstab(A, problem.b, rtol=1e-10, maxiter=2000)
-    assert info == 0
-    return x
 
 
 @pytest.mark.parametrize("bc", ["dirichlet", "neumann", "mixed", "periodic"])
