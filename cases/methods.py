@@ -204,12 +204,21 @@ def direct(name: str, **options: Any) -> Setup:
     return setup
 
 
+def petsc(options: str) -> Callable[[Any], Solve]:
+    """Return the set-up of a PETSc solver with these options."""
+    return lambda A: solvers.PetscSolver(A, options=options).solve
+
+
 METHODS: tuple[Method, ...] = (
     Method("auto", AUTOMATIC, automatic),
     Method("splu", "direct", on_matrix(lambda A: solvers.splu(A).solve)),
     Method("ruge-stuben", "algebraic multigrid", on_matrix(lambda A: solvers.ruge_stuben(A).solve), symmetric, "pyamg"),
     Method("smoothed aggregation", "algebraic multigrid",
            on_matrix(lambda A: solvers.smoothed_aggregation(A).solve), symmetric, "pyamg"),
+    Method("petsc cg + gamg", "PETSc", on_matrix(petsc("-ksp_type cg -pc_type gamg")), symmetric, "petsc4py"),
+    Method("petsc cg + icc", "PETSc", on_matrix(petsc("-ksp_type cg -pc_type icc")), symmetric, "petsc4py"),
+    Method("petsc mumps", "PETSc", on_matrix(petsc("-ksp_type preonly -pc_type lu -pc_factor_mat_solver_type mumps")),
+           package="petsc4py"),
     Method("cg + mic", "preconditioned CG", krylov("cg", solvers_named("mic")), symmetric),
     Method("cg + ic0", "preconditioned CG", krylov("cg", solvers_named("ic0")), symmetric),
     Method("cg + ssor", "preconditioned CG", krylov("cg", solvers_named("ssor", omega=1.5)), symmetric),

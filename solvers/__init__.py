@@ -8,10 +8,31 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from conjugo.solvers.solve import solve  # at once: the sub-module has the same name
+
 if TYPE_CHECKING:
+    from conjugo.solvers.adapters.direct import splu
+    from conjugo.solvers.adapters.petsc import PetscSolver, petsc
+    from conjugo.solvers.adapters.pyamg import ruge_stuben, smoothed_aggregation
+    from conjugo.solvers.adapters.scipy import bicgstab, gcrotmk, gmres, lgmres
     from conjugo.solvers.krylov.cg import cg
+    from conjugo.solvers.krylov.deflated import deflated_cg
+    from conjugo.solvers.krylov.fcg import fcg
+    from conjugo.solvers.krylov.fgmres import fgmres
+    from conjugo.solvers.krylov.minres import minres
+    from conjugo.solvers.krylov.recycling import RecyclingCG
     from conjugo.solvers.parallel import get_threads, set_threads, threads
+    from conjugo.solvers.preconditioners.chebyshev import chebyshev_preconditioner
+    from conjugo.solvers.preconditioners.incomplete import ic0, mic
+    from conjugo.solvers.preconditioners.jacobi import jacobi
+    from conjugo.solvers.preconditioners.ssor import ssor
     from conjugo.solvers.result import ConvergenceError, SolveResult, Status
+    from conjugo.solvers.stationary.chebyshev import chebyshev
+    from conjugo.solvers.stationary.gauss_seidel import gauss_seidel
+    from conjugo.solvers.stationary.jacobi import jacobi_iteration
+    from conjugo.solvers.stationary.red_black import red_black_sor
+    from conjugo.solvers.stationary.sor import sor
+    from conjugo.solvers.stationary.ssor import ssor_iteration
 
 _HOME = {
     "bicgstab": "adapters.scipy",
@@ -32,6 +53,8 @@ _HOME = {
     "lgmres": "adapters.scipy",
     "mic": "preconditioners.incomplete",
     "minres": "krylov.minres",
+    "petsc": "adapters.petsc",
+    "PetscSolver": "adapters.petsc",
     "RecyclingCG": "krylov.recycling",
     "red_black_sor": "stationary.red_black",
     "ruge_stuben": "adapters.pyamg",
@@ -48,6 +71,7 @@ _HOME = {
 
 __all__ = [
     "ConvergenceError",
+    "PetscSolver",
     "RecyclingCG",
     "SolveResult",
     "Status",
@@ -68,10 +92,12 @@ __all__ = [
     "lgmres",
     "mic",
     "minres",
+    "petsc",
     "red_black_sor",
     "ruge_stuben",
     "set_threads",
     "smoothed_aggregation",
+    "solve",
     "sor",
     "splu",
     "ssor",
