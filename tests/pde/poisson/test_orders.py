@@ -14,7 +14,7 @@ from conjugo.pde.poisson.coefficients import Coefficient
 from conjugo.pde.poisson.exact_solutions import ExactSolution, plane_wave
 from conjugo.pde.poisson.masks import disc
 
-CELLS = {1: (16, 32, 64), 2: (12, 24, 48), 3: (6, 12, 24)}
+CELLS = {1: (16, 32, 64), 2: (12, 24, 48), 3: (8, 16, 32)}
 LENGTHS = (1.0, 1.5, 0.75)
 FREQUENCIES = (1.3, 2.1, 0.7)
 
