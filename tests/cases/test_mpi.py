@@ -31,7 +31,18 @@ def test_two_ranks_give_the_serial_answer(tmp_path: Path) -> None:
 def test_the_case_joins_the_ranks_of_mpiexec(tmp_path: Path) -> None:
     import sys
 
-    command = [find_mpiexec(), "-n", "2", sys.executable, "-m", "conjugo.cli", "mpi", "--fast", "--folder", str(tmp_path)]
+    command = [
+        find_mpiexec(),
+        "-n",
+        "2",
+        sys.executable,
+        "-m",
+        "conjugo.cli",
+        "mpi",
+        "--fast",
+        "--folder",
+        str(tmp_path),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     assert all(check["difference"] <= AGREEMENT for check in _result(tmp_path)["checks"])
