@@ -38,7 +38,7 @@ def run_schedule(schedule, b0, z0, store, coef, table, work, symmetric, sweeps):
         size, coarse = g[0] * g[1] * g[2], g[3] * g[4] * g[5]
         b = _vector(store, b0, level, g[26], size)
         z = _vector(store, z0, level, g[27], size)
-        half = store[g[28] : g[28] + g[0] * g[1] * ((g[2] + 1) // 2)]
+        half = store[g[28] :]
         t, r = store[g[29] : g[29] + size], store[g[30] : g[30] + size]
         if op == SOLVE:
             plain.solve_coarsest(z, b, t, coef, g)

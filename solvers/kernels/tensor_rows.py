@@ -1,135 +1,176 @@
 """Row operations on separable grids whose rows are stored as two halves: even columns, then odd columns.
 
 In a red-black sweep every read and write of a half row has unit stride, which a masked or strided row has not.
+Rows are given by the array that holds them and their first place. Unsigned indices are what makes these loops vector
+code: a signed one would be tested for wrapping around, and a slice a row costs more than a short row itself.
 """
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 
 FAST = {"reassoc", "contract", "nsz", "arcp"}  # fastmath=True would drop NaN
-GHOST = 16  # places before and after a half row in the ring buffers; one is used, the rest keeps rows aligned
+U = np.uint64
+ONE, TWO = U(1), U(2)
 
 
 @njit(fastmath=FAST)
-def split(row, even, odd):
-    """Even and odd columns of a row."""
-    half = row.size // 2
-    for k in range(half):
-        even[k] = row[2 * k]
-        odd[k] = row[2 * k + 1]
-    if row.size > 2 * half:
-        even[half] = row[2 * half]
+def star7(w, out, b, left, north, south, front, back, size, inv, a, c0, c1, c2, c3):
+    """out = inv (b - a (left + right) - c0 north - c1 south - c2 front - c3 back), right being left's next place."""
+    o, b, x, n, s, f, k = U(out), U(b), U(left), U(north), U(south), U(front), U(back)
+    a, c0, c1, c2, c3 = a * inv, c0 * inv, c1 * inv, c2 * inv, c3 * inv
+    for i in range(U(size)):
+        near = inv * w[b + i] - a * (w[x + i] + w[x + i + ONE])
+        w[o + i] = near - c0 * w[n + i] - c1 * w[s + i] - c2 * w[f + i] - c3 * w[k + i]
 
 
 @njit(fastmath=FAST)
-def join(row, even, odd):
-    """Interleave even and odd columns into a row."""
-    half = row.size // 2
-    for k in range(half):
-        row[2 * k] = even[k]
-        row[2 * k + 1] = odd[k]
-    if row.size > 2 * half:
-        row[2 * half] = even[half]
-
-
-@njit(fastmath=FAST)
-def star7(out, b, left, right, north, south, front, back, inv, a, c):
-    """out = inv (b - a (left + right) - c0 north - c1 south - c2 front - c3 back)."""
-    a, c0, c1, c2, c3 = a * inv, c[0] * inv, c[1] * inv, c[2] * inv, c[3] * inv
-    for k in range(out.size):
-        near = inv * b[k] - a * (left[k] + right[k])
-        out[k] = near - c0 * north[k] - c1 * south[k] - c2 * front[k] - c3 * back[k]
-
-
-@njit(fastmath=FAST)
-def star5(out, b, left, right, north, south, inv, a, c0, c1):
+def star5(w, out, b, left, north, south, size, inv, a, c0, c1):
     """out = inv (b - a (left + right) - c0 north - c1 south)."""
+    o, b, x, n, s = U(out), U(b), U(left), U(north), U(south)
     a, c0, c1 = a * inv, c0 * inv, c1 * inv
-    for k in range(out.size):
-        out[k] = inv * b[k] - a * (left[k] + right[k]) - c0 * north[k] - c1 * south[k]
+    for i in range(U(size)):
+        w[o + i] = inv * w[b + i] - a * (w[x + i] + w[x + i + ONE]) - c0 * w[n + i] - c1 * w[s + i]
 
 
 @njit(fastmath=FAST)
-def minus_star7(out, left, right, north, south, front, back, a, c):
+def minus_star7(w, out, left, north, south, front, back, size, a, c0, c1, c2, c3):
     """out = -(a (left + right) + c0 north + c1 south + c2 front + c3 back)."""
-    c0, c1, c2, c3 = c
-    for k in range(out.size):
-        out[k] = -a * (left[k] + right[k]) - c0 * north[k] - c1 * south[k] - c2 * front[k] - c3 * back[k]
+    o, x, n, s, f, k = U(out), U(left), U(north), U(south), U(front), U(back)
+    for i in range(U(size)):
+        near = a * (w[x + i] + w[x + i + ONE]) + c0 * w[n + i]
+        w[o + i] = -(near + c1 * w[s + i] + c2 * w[f + i] + c3 * w[k + i])
 
 
 @njit(fastmath=FAST)
-def minus_star5(out, left, right, north, south, a, c0, c1):
+def minus_star5(w, out, left, north, south, size, a, c0, c1):
     """out = -(a (left + right) + c0 north + c1 south)."""
-    for k in range(out.size):
-        out[k] = -a * (left[k] + right[k]) - c0 * north[k] - c1 * south[k]
+    o, x, n, s = U(out), U(left), U(north), U(south)
+    for i in range(U(size)):
+        w[o + i] = -(a * (w[x + i] + w[x + i + ONE]) + c0 * w[n + i] + c1 * w[s + i])
 
 
 @njit(fastmath=FAST)
-def along(out, left, right, lower, upper):
+def along(w, out, left, size, coef, lower, upper):
     """out -= lower left + upper right, the couplings varying along the row."""
-    for k in range(out.size):
-        out[k] -= lower[k] * left[k] + upper[k] * right[k]
+    o, x, p, q = U(out), U(left), U(lower), U(upper)
+    for i in range(U(size)):
+        w[o + i] -= coef[p + i] * w[x + i] + coef[q + i] * w[x + i + ONE]
 
 
 @njit(fastmath=FAST)
-def divide(out, diagonal, more):
+def divide(w, out, size, coef, diagonal, more):
     """out /= diagonal + more."""
-    for k in range(out.size):
-        out[k] /= diagonal[k] + more
+    o, d = U(out), U(diagonal)
+    for i in range(U(size)):
+        w[o + i] /= coef[d + i] + more
 
 
 @njit(fastmath=FAST)
-def scale(out, x, a):
+def split(x, row, n, w, even, odd, a, b):
+    """Even columns times a, and odd columns times b, of a row of n places of x."""
+    p, e, o, half = U(row), U(even), U(odd), U(n // 2)
+    for k in range(half):
+        w[e + k] = a * x[p + TWO * k]
+        w[o + k] = b * x[p + TWO * k + ONE]
+    if n % 2 == 1:
+        w[e + half] = a * x[p + TWO * half]
+
+
+@njit(fastmath=FAST)
+def join(x, row, n, w, even, odd):
+    """Interleave even and odd columns into a row of n places of x."""
+    p, e, o, half = U(row), U(even), U(odd), U(n // 2)
+    for k in range(half):
+        x[p + TWO * k] = w[e + k]
+        x[p + TWO * k + ONE] = w[o + k]
+    if n % 2 == 1:
+        x[p + TWO * half] = w[e + half]
+
+
+@njit(fastmath=FAST)
+def scale(w, out, x, at, size, a):
     """out = a x."""
-    for k in range(out.size):
-        out[k] = a * x[k]
+    o, p = U(out), U(at)
+    for i in range(U(size)):
+        w[o + i] = a * x[p + i]
 
 
 @njit(fastmath=FAST)
-def combine2(out, x, y, a, b):
-    """out = a x + b y."""
-    for k in range(out.size):
-        out[k] = a * x[k] + b * y[k]
+def copy(y, out, x, at, size):
+    """out = x."""
+    o, p = U(out), U(at)
+    for i in range(U(size)):
+        y[o + i] = x[p + i]
 
 
 @njit(fastmath=FAST)
-def combine4(out, x, y, u, v, a, b, c, d):
-    """out = a x + b y + c u + d v."""
-    for k in range(out.size):
-        out[k] = a * x[k] + b * y[k] + c * u[k] + d * v[k]
+def combine2(w, out, x, first, second, size, a, b):
+    """out = a x[first] + b x[second]."""
+    o, p, q = U(out), U(first), U(second)
+    for i in range(U(size)):
+        w[o + i] = a * x[p + i] + b * x[q + i]
 
 
 @njit(fastmath=FAST)
-def add(out, x):
-    """out += x."""
-    for k in range(out.size):
-        out[k] += x[k]
+def combine4(w, out, p0, p1, p2, p3, size, a, b, c, d):
+    """out = a p0 + b p1 + c p2 + d p3."""
+    o, p, q, r, s = U(out), U(p0), U(p1), U(p2), U(p3)
+    for i in range(U(size)):
+        w[o + i] = a * w[p + i] + b * w[q + i] + c * w[r + i] + d * w[s + i]
 
 
 @njit(fastmath=FAST)
-def add_scaled(out, x, a):
-    """out += a x."""
-    for k in range(out.size):
-        out[k] += a * x[k]
+def combine5(w, out, centre, p0, p1, p2, p3, size, e, a, b, c, d):
+    """out = e centre + a p0 + b p1 + c p2 + d p3."""
+    o, x, p, q, r, s = U(out), U(centre), U(p0), U(p1), U(p2), U(p3)
+    for i in range(U(size)):
+        w[o + i] = e * w[x + i] + a * w[p + i] + b * w[q + i] + c * w[r + i] + d * w[s + i]
 
 
 @njit(fastmath=FAST)
-def weigh3(out, x, y, z, a, b, c):
-    """out = a x + b y + c z, all of them rows."""
-    for k in range(out.size):
-        out[k] = a[k] * x[k] + b[k] * y[k] + c[k] * z[k]
+def weigh3(y, out, w, before, centre, after, size, coef, lower, middle, upper):
+    """out = lower before + middle centre + upper after, all of them rows."""
+    o, p, q, r = U(out), U(before), U(centre), U(after)
+    a, b, c = U(lower), U(middle), U(upper)
+    for i in range(U(size)):
+        y[o + i] = coef[a + i] * w[p + i] + coef[b + i] * w[q + i] + coef[c + i] * w[r + i]
 
 
 @njit(fastmath=FAST)
-def interpolate(out, x, left, right, a, b):
-    """out = x + a left + b right, all of them rows."""
-    for k in range(out.size):
-        out[k] = x[k] + a[k] * left[k] + b[k] * right[k]
+def interpolate(w, out, x, at, left, size, coef, p, q):
+    """out = x + p left + q right, all of them rows, right being left's next place."""
+    o, y, b, p, q = U(out), U(at), U(left), U(p), U(q)
+    for i in range(U(size)):
+        w[o + i] = x[y + i] + coef[p + i] * w[b + i] + coef[q + i] * w[b + i + ONE]
 
 
 @njit(fastmath=FAST)
-def plus(out, x, y):
+def plus(w, out, x, at, y, second, size):
     """out = x + y."""
-    for k in range(out.size):
-        out[k] = x[k] + y[k]
+    o, p, q = U(out), U(at), U(second)
+    for i in range(U(size)):
+        w[o + i] = x[p + i] + y[q + i]
+
+
+@njit(fastmath=FAST)
+def plus2(w, out, x, at, y, first, second, size, a, b):
+    """out = x + a y[first] + b y[second]."""
+    o, p, q, r = U(out), U(at), U(first), U(second)
+    for i in range(U(size)):
+        w[o + i] = x[p + i] + a * y[q + i] + b * y[r + i]
+
+
+@njit(fastmath=FAST)
+def add(x, y):
+    """x += y."""
+    for i in range(x.size):
+        x[i] += y[i]
+
+
+@njit(fastmath=FAST)
+def add_scaled(x, y, a):
+    """x += a y."""
+    for i in range(x.size):
+        x[i] += a * y[i]

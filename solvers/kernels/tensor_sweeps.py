@@ -6,7 +6,9 @@ cache. They use two facts: after red, black from a zero guess the residual vanis
 only the other colour, so that half of x is never stored. Planes that a neighbouring range also needs are computed
 twice, which makes ranges independent of each other.
 
-Every grid has three axes here, a missing one of length 1. `g` holds the level's integers and `coef` its coefficients,
+In the rolling planes a row of one colour is half a row, and rows of even and of odd number lie in two parts, so that
+all rows of a part stand the same way to their neighbours and one long loop serves them; the gaps between rows hold the
+ghosts. Every grid has three axes here, a missing one of length 1. `g` holds the level's integers and `coef` its coefficients,
 as `TensorHierarchy` lays them out; grids are flat, natural order, rows of g[2] nodes.
 """
 
@@ -15,7 +17,8 @@ from __future__ import annotations
 from numba import njit
 
 from conjugo.solvers.kernels import tensor_rows as rows
-from conjugo.solvers.kernels.tensor_rows import FAST, GHOST
+from conjugo.solvers.kernels.tensor_plain import parents
+from conjugo.solvers.kernels.tensor_rows import FAST
 
 _KERNEL = {"cache": True, "nogil": True, "fastmath": FAST, "boundscheck": False}
 _SIGNATURES = {
@@ -24,20 +27,45 @@ _SIGNATURES = {
 }
 
 
-@njit(fastmath=FAST)
-def _stride(n2):
-    """Places of one half row in a ring buffer."""
-    return ((n2 + 1) // 2 + 15) // 16 * 16 + 2 * GHOST
+LEAD = 16
+"""Places before the first row of a part."""
 
 
 @njit(fastmath=FAST)
-def _close(row, h, n2, periodic):
-    """Fill the ghost that a periodic neighbour reads; `row` starts GHOST places before the half row."""
+def _stride(n1, n2):
+    """Distance between two half rows of a part: room for two ghosts, and for whole vectors where rows are long."""
+    even = (n2 + 1) // 2
+    return (even + 31) // 32 * 32 + 16 if n1 == 1 else (even + 9) // 8 * 8
+
+
+@njit(fastmath=FAST)
+def _part(n1, n2):
+    """Places of one part of a plane."""
+    return (n1 + 1) // 2 * _stride(n1, n2) + 2 * LEAD
+
+
+def plane_places(n1: int, n2: int) -> int:
+    """Places of one colour of a plane with n1 rows of n2 nodes."""
+    even = (n2 + 1) // 2
+    width = (even + 31) // 32 * 32 + 16 if n1 == 1 else (even + 9) // 8 * 8
+    return min(2, n1) * ((n1 + 1) // 2 * width + 2 * LEAD)
+
+
+@njit(fastmath=FAST)
+def _row(r, width, part):
+    """Where row r starts in a plane."""
+    return (r & 1) * part + (r >> 1) * width + LEAD
+
+
+@njit(fastmath=FAST)
+def _close(ring, at, h, n2, periodic):
+    """Set the ghosts beside half h of a row that starts at `at`."""
+    size = n2 // 2 if h == 1 else (n2 + 1) // 2
     if periodic:
-        if h == 1:
-            row[GHOST - 1] = row[GHOST + n2 // 2 - 1]
-        else:
-            row[GHOST + n2 // 2] = row[GHOST]
+        ring[at - 1], ring[at + size] = ring[at + size - 1], ring[at]
+    else:
+        ring[at - 1] = 0
+        ring[at + size] = 0
 
 
 @njit(fastmath=FAST)
@@ -47,275 +75,277 @@ def _axis(coef, start, n, j):
 
 
 @njit(fastmath=FAST)
-def _star(out, b, use_b, ring, before, here, after, i, r, h, coef, g):
-    """Half h of row (i, r): out = (b - couplings to `ring`) / diagonal, or minus the couplings where not use_b.
-
-    `before`, `here`, `after` are the offsets of the ring's planes i - 1, i, i + 1.
-    """
-    n0, n1, n2 = g[0], g[1], g[2]
-    width, even = _stride(n2), (n2 + 1) // 2
-    size = even if h == 0 else n2 // 2
-    low0, diag0, up0 = _axis(coef, g[16], n0, i)
-    low1, diag1, up1 = _axis(coef, g[17], n1, r)
-    at = here + r * width + GHOST
-    left, right = ring[at - 1 + h : at - 1 + h + size], ring[at + h : at + h + size]
-    prev, next_ = before + r * width + GHOST, after + r * width + GHOST
-    front, back = ring[prev : prev + size], ring[next_ : next_ + size]
-    above = here + ((r - 1) % n1) * width + GHOST
-    below = here + ((r + 1) % n1) * width + GHOST
-    north, south = ring[above : above + size], ring[below : below + size]
-    a, base, line = coef[g[19]], coef[g[19] + 2] + diag0 + diag1, coef[g[19] + 1]
-    one = coef[g[19] + 3]
-    inv = one / (base + line)
-    if g[12] == 0:  # spacing varies along the row: the part along the row follows
-        a, inv = coef[g[19] + 4], one
-    if n1 == 1:
-        if use_b:
-            rows.star5(out, b, left, right, front, back, inv, a, low0, up0)
-        else:
-            rows.minus_star5(out, left, right, front, back, a, low0, up0)
-    elif n0 == 1:
-        if use_b:
-            rows.star5(out, b, left, right, north, south, inv, a, low1, up1)
-        else:
-            rows.minus_star5(out, left, right, north, south, a, low1, up1)
-    elif use_b:
-        rows.star7(out, b, left, right, north, south, front, back, inv, a, (low1, up1, low0, up0))
-    else:
-        rows.minus_star7(out, left, right, north, south, front, back, a, (low1, up1, low0, up0))
-    start = g[18] + h * even
-    if g[12] == 0:
-        rows.along(out, left, right, coef[start : start + size], coef[start + 2 * n2 : start + 2 * n2 + size])
-        if use_b:
-            rows.divide(out, coef[start + n2 : start + n2 + size], base)
-        return
-    for end in range(2):  # the first and the last column have entries of their own
-        j = end * (n2 - 1)
-        if j % 2 == h:
-            k = j // 2
-            value = coef[start + k] * left[k] + coef[start + 2 * n2 + k] * right[k]
-            value += low1 * north[k] + up1 * south[k] + low0 * front[k] + up0 * back[k]
-            out[k] = (b[k] - value) / (base + coef[start + n2 + k]) if use_b else -value
+def _run(r, g):
+    """How many rows r, r + 2, ... share their entries, so that one loop takes them."""
+    if r == 0 or r >= g[1] - 2 or g[12] == 0 or g[33] == 0:
+        return 1
+    return (g[1] - 2 - r) // 2 + 1
 
 
 @njit(fastmath=FAST)
-def _first_plane(b, i, ring, here, keep, slot, coef, g):
-    """Red nodes of plane i from a zero guess into `ring`, the right-hand side's black nodes into `keep`."""
+def _star(work, out, rhs, before, here, after, i, r, count, h, coef, g):
+    """Half h of `count` rows r, r + 2, ... of plane i: (b - couplings) / diagonal, or minus the couplings.
+
+    `out` and `rhs` are the planes written and the right-hand side's (-1: none), `before`, `here`, `after` the planes
+    i - 1, i, i + 1 of the other colour.
+    """
+    n0, n1, n2 = g[0], g[1], g[2]
+    width, part, even = _stride(n1, n2), _part(n1, n2), (n2 + 1) // 2
+    size = even if h == 0 else n2 // 2
+    low0, diag0, up0 = _axis(coef, g[16], n0, i)
+    low1, diag1, up1 = _axis(coef, g[17], n1, r)
+    at = _row(r, width, part)
+    span = (even + 31) // 32 * 32 if n1 == 1 else (count - 1) * width + even
+    y, x, b, front, back = out + at, here + at + h - 1, rhs + at, before + at, after + at
+    north = here + _row(r - 1 if r > 0 else n1 - 1, width, part)
+    south = here + _row(r + 1 if r < n1 - 1 else 0, width, part)
+    a, line, one = coef[g[19]], coef[g[19] + 1], coef[g[19] + 3]
+    base = coef[g[19] + 2] + diag0 + diag1
+    inv = one / (base + line)
+    if g[12] == 0:  # spacing varies along the row: the part along the row follows
+        a, inv = coef[g[19] + 4], one
+    if n1 == 1 or n0 == 1:
+        p, q, c0, c1 = (front, back, low0, up0) if n1 == 1 else (north, south, low1, up1)
+        if rhs >= 0:
+            rows.star5(work, y, b, x, p, q, span, inv, a, c0, c1)
+        else:
+            rows.minus_star5(work, y, x, p, q, span, a, c0, c1)
+    elif rhs >= 0:
+        rows.star7(work, y, b, x, north, south, front, back, span, inv, a, low1, up1, low0, up0)
+    else:
+        rows.minus_star7(work, y, x, north, south, front, back, span, a, low1, up1, low0, up0)
+    start = g[18] + h * even
+    if g[12] == 0:
+        rows.along(work, y, x, size, coef, start, start + 2 * n2)
+        if rhs >= 0:
+            rows.divide(work, y, size, coef, start + n2, base)
+    for end in range(2):  # the first and the last column may have entries of their own
+        j = end * (n2 - 1)
+        if g[31 + end] == 1 and (j & 1) == h:
+            low2, diag2, up2 = _axis(coef, start, n2, j >> 1)
+            for q in range(j >> 1, (j >> 1) + count * width, width):
+                value = low2 * work[x + q] + up2 * work[x + q + 1] + low1 * work[north + q] + up1 * work[south + q]
+                value += low0 * work[front + q] + up0 * work[back + q]
+                work[y + q] = (work[b + q] - value) / (base + diag2) if rhs >= 0 else -value
+    for c in range(count):
+        _close(work, out + at + c * width, h, n2, g[11])
+
+
+@njit(fastmath=FAST)
+def _star_plane(work, out, rhs, before, here, after, i, colour, coef, g):
+    """All nodes of one colour in plane i; see `_star`."""
+    for p in range(min(2, g[1])):
+        r = p
+        while r < g[1]:
+            count = _run(r, g)
+            _star(work, out, rhs, before, here, after, i, r, count, (i + p + colour) & 1, coef, g)
+            r += 2 * count
+
+
+@njit(fastmath=FAST)
+def _first_plane(b, i, work, red, keep, coef, g):
+    """Red nodes of plane i from a zero guess, and the right-hand side's black nodes into `keep`."""
     n1, n2 = g[1], g[2]
-    width, even = _stride(n2), (n2 + 1) // 2
+    width, part, even = _stride(n1, n2), _part(n1, n2), (n2 + 1) // 2
     one = coef[g[19] + 3]
     for r in range(n1):
-        h = (i + r) % 2
-        row = b[(i * n1 + r) * n2 : (i * n1 + r + 1) * n2]
-        at = here + r * width
-        red = ring[at + GHOST : at + GHOST + even]
-        black = keep[slot + r * width + GHOST : slot + r * width + GHOST + even]
-        if h == 0:
-            rows.split(row, red, black)
-        else:
-            rows.split(row, black, red)
+        h = (i + r) & 1
+        at = _row(r, width, part)
+        row, x, y = (i * n1 + r) * n2, red + at, keep + at
         size = even if h == 0 else n2 // 2
         base = coef[g[19] + 2] + coef[g[16] + g[0] + i] + coef[g[17] + n1 + r]
+        inv = one / (base + coef[g[19] + 1]) if g[12] == 1 else one
+        if h == 0:
+            rows.split(b, row, n2, work, x, y, inv, one)
+        else:
+            rows.split(b, row, n2, work, y, x, one, inv)
         start = g[18] + n2 + h * even
         if g[12] == 0:
-            rows.divide(red[:size], coef[start : start + size], base)
+            rows.divide(work, x, size, coef, start, base)
         else:
-            inv = one / (base + coef[g[19] + 1])
-            first, last = red[0], red[size - 1] if size > 0 else red[0]
-            rows.scale(red[:size], red[:size], inv)
-            if h == 0:
-                red[0] = first / (base + coef[start])
-            if (n2 - 1) % 2 == h:
-                red[size - 1] = last / (base + coef[start + size - 1])
-        _close(ring[at : at + width], h, n2, g[11])
+            for end in range(2):
+                j = end * (n2 - 1)
+                if g[31 + end] == 1 and (j & 1) == h:
+                    work[x + (j >> 1)] = b[row + j] / (base + coef[start + (j >> 1)])
+        _close(work, red + at, h, n2, g[11])
+
+
+@njit(fastmath=FAST)
+def _restrict_rows(bc, J, J1, count, work, front, here, back, pair, coef, g):
+    """Coarse rows J1 ... J1 + count - 1 of plane J from the residual's red nodes in three planes."""
+    n1, n2, m0, m1, m2, s0, s1, s2 = g[1], g[2], g[3], g[4], g[5], g[6], g[7], g[8]
+    width, part, even = _stride(n1, n2), _part(n1, n2), (n2 + 1) // 2
+    one, zero = coef[g[19] + 3], coef[g[19] + 4]
+    a0, a1, a2 = _axis(coef, g[23], m0, J) if s0 >= 0 else (zero, one, zero)
+    c0, c1, c2 = _axis(coef, g[24], m1, J1) if s1 >= 0 else (zero, one, zero)
+    i, q = 2 * J + s0 if s0 >= 0 else J, 2 * J1 + s1 if s1 >= 0 else J1
+    mid = _row(q, width, part)
+    top, bottom = _row(q - 1 if q > 0 else n1 - 1, width, part), _row(q + 1 if q < n1 - 1 else 0, width, part)
+    span = (count - 1) * width + even
+    te, to = pair + LEAD, pair + part + LEAD
+    same, other = (te, to) if ((i + q) & 1) == 0 else (to, te)
+    f, k, u, v, x = front + mid, back + mid, here + top, here + bottom, here + mid
+    if s1 < 0:
+        rows.scale(work, same, work, x, span, a1)
+        rows.combine2(work, other, work, f, k, span, a0, a2)
+    elif s0 < 0:
+        rows.scale(work, same, work, x, span, c1)
+        rows.combine2(work, other, work, u, v, span, c0, c2)
+    else:
+        rows.combine4(work, other, f, k, u, v, span, a0 * c1, a2 * c1, a1 * c0, a1 * c2)
+        p0, p1, p2, p3 = front + top, front + bottom, back + top, back + bottom
+        rows.combine5(work, same, x, p0, p1, p2, p3, span, a1 * c1, a0 * c0, a0 * c2, a2 * c0, a2 * c2)
+    start = g[25]
+    for c in range(count):
+        out, e, o = (J * m1 + J1 + c) * m2, te + c * width, to + c * width
+        if s2 < 0:
+            rows.join(bc, out, n2, work, e, o)
+            continue
+        _close(work, e, 0, n2, g[11])
+        _close(work, o, 1, n2, g[11])
+        p, q, r = (e, o, e + 1) if s2 == 1 else (o - 1, e, o)
+        rows.weigh3(bc, out, work, p, q, r, m2, coef, start, start + m2, start + 2 * m2)
 
 
 @njit(fastmath=FAST)
 def _restrict_plane(bc, J, work, ring, pair, coef, g):
-    """Coarse plane J from the residual's red nodes in three planes of `ring`; `pair` holds two half rows."""
-    n1, n2, m0, m1, m2, s0, s1, s2 = g[1], g[2], g[3], g[4], g[5], g[6], g[7], g[8]
-    width, even, plane = _stride(n2), (n2 + 1) // 2, g[1] * _stride(n2)
-    i = 2 * J + s0 if s0 >= 0 else J
-    one, zero = coef[g[19] + 3], coef[g[19] + 4]
-    a0, a1, a2 = zero, one, zero
-    if s0 >= 0:
-        a0, a1, a2 = _axis(coef, g[23], m0, J)
-    here, front, back = ring + (i % 3) * plane, ring + ((i - 1) % 3) * plane, ring + ((i + 1) % 3) * plane
-    te, to = work[pair + GHOST : pair + GHOST + even], work[pair + width + GHOST : pair + width + GHOST + even]
-    for J1 in range(m1):
-        q = 2 * J1 + s1 if s1 >= 0 else J1
-        c0, c1, c2 = zero, one, zero
-        if s1 >= 0:
-            c0, c1, c2 = _axis(coef, g[24], m1, J1)
-        mid = q * width + GHOST
-        top, bottom = ((q - 1) % n1) * width + GHOST, ((q + 1) % n1) * width + GHOST
-        same, other = (te, to) if (i + q) % 2 == 0 else (to, te)
-        rows.scale(same, work[here + mid : here + mid + even], a1 * c1)
-        rows.combine4(
-            other,
-            work[front + mid : front + mid + even],
-            work[back + mid : back + mid + even],
-            work[here + top : here + top + even],
-            work[here + bottom : here + bottom + even],
-            a0 * c1, a2 * c1, a1 * c0, a1 * c2,
-        )  # fmt: skip
-        if s0 >= 0 and s1 >= 0:
-            for side in range(2):
-                near, weight = (front, a0) if side == 0 else (back, a2)
-                x, y = work[near + top : near + top + even], work[near + bottom : near + bottom + even]
-                rows.add_scaled(same, x, weight * c0)
-                rows.add_scaled(same, y, weight * c2)
-        out = bc[(J * m1 + J1) * m2 : (J * m1 + J1 + 1) * m2]
-        if s2 < 0:
-            rows.join(out, te, to)
-            continue
-        at, start = pair + GHOST, g[25]
-        _close(work[pair : pair + width], 0, n2, g[11])
-        _close(work[pair + width : pair + 2 * width], 1, n2, g[11])
-        wl, wc, wr = coef[start : start + m2], coef[start + m2 : start + 2 * m2], coef[start + 2 * m2 : start + 3 * m2]
-        e, o = at, at + width
-        if s2 == 1:
-            rows.weigh3(out, work[e : e + m2], work[o : o + m2], work[e + 1 : e + 1 + m2], wl, wc, wr)
-        else:
-            rows.weigh3(out, work[o - 1 : o - 1 + m2], work[e : e + m2], work[o : o + m2], wl, wc, wr)
+    """Coarse plane J from the residual's red nodes in the three planes of `ring`."""
+    plane = min(2, g[1]) * _part(g[1], g[2])
+    i = 2 * J + g[6] if g[6] >= 0 else J
+    front, here, back = ring + (i - 1) % 3 * plane, ring + i % 3 * plane, ring + (i + 1) % 3 * plane
+    J1 = 0
+    while J1 < g[4]:
+        count = 1
+        if 0 < J1 < g[4] - 1 and g[7] >= 0 and g[33] == 1:
+            count = g[4] - 1 - J1
+        _restrict_rows(bc, J, J1, count, work, front, here, back, pair, coef, g)
+        J1 += count
 
 
 @njit(_SIGNATURES["descend"], **_KERNEL)
 def descend(b, xs, bc, coef, g, work, lo, hi, kept):
     """Pre-smooth from zero, restrict the residual to coarse planes lo..hi, keep colour `kept` of x in xs."""
-    n0, n1, n2, m0, s0 = g[0], g[1], g[2], g[3], g[6]
-    width, even = _stride(n2), (n2 + 1) // 2
-    plane = n1 * width
+    n0, s0, closed = g[0], g[6], g[9] == 1
+    plane = min(2, g[1]) * _part(g[1], g[2])
     red, black, rest, keep, pair = 0, 3 * plane, 6 * plane, 9 * plane, 11 * plane
-    work[: 11 * plane + 2 * width] = 0
+    work[: 13 * plane] = 0
     first, last = (2 * lo + s0 - 1, 2 * hi + s0) if s0 >= 0 else (lo, hi)
-    mine, end = (0 if lo == 0 else first, n0 if hi == m0 else last - 1) if s0 >= 0 else (lo, hi)
-    if g[9] == 0:
+    mine, end = (0 if lo == 0 else first, n0 if hi == g[3] else last - 1) if s0 >= 0 else (lo, hi)
+    if not closed:
         first, last = max(first, 0), min(last, n0)
     J = lo
     for t in range(first - 2, last + 2):
-        if g[9] == 1 or (t >= 0 and t < n0):
-            _first_plane(b, t % n0, work, red + (t % 3) * plane, work, keep + (t % 2) * plane, coef, g)
+        if closed or 0 <= t < n0:
+            _first_plane(b, t % n0, work, red + t % 3 * plane, keep + (t & 1) * plane, coef, g)
         i = t - 1
-        if i >= first - 1 and i < last + 1 and (g[9] == 1 or (i >= 0 and i < n0)):
-            here = black + (i % 3) * plane
-            p0, p1, p2 = red + ((i - 1) % 3) * plane, red + (i % 3) * plane, red + ((i + 1) % 3) * plane
-            for r in range(n1):
-                h = (i + r + 1) % 2
-                size = even if h == 0 else n2 // 2
-                at = here + r * width + GHOST
-                rhs = keep + (i % 2) * plane + r * width + GHOST
-                _star(work[at : at + size], work[rhs : rhs + size], True, work, p0, p1, p2, i % n0, r, h, coef, g)
-                _close(work[at - GHOST : at - GHOST + width], h, n2, g[11])
-                if i >= mine and i < end:
-                    source = at if kept == 1 else p1 + r * width + GHOST
-                    to = ((i % n0) * n1 + r) * even
-                    xs[to : to + even] = work[source : source + even]
+        if first - 1 <= i < last + 1 and (closed or 0 <= i < n0):
+            here, rhs = black + i % 3 * plane, keep + (i & 1) * plane
+            p0, p1, p2 = red + (i - 1) % 3 * plane, red + i % 3 * plane, red + (i + 1) % 3 * plane
+            _star_plane(work, here, rhs, p0, p1, p2, i % n0, 1, coef, g)
+            if mine <= i < end:
+                to, source = i % n0 * plane, here if kept == 1 else p1
+                rows.copy(xs, to, work, source, plane)
         i = t - 2
-        if i >= first and i < last:
-            p0, p1, p2 = black + ((i - 1) % 3) * plane, black + (i % 3) * plane, black + ((i + 1) % 3) * plane
-            for r in range(n1):
-                h = (i + r) % 2
-                size = even if h == 0 else n2 // 2
-                at = rest + (i % 3) * plane + r * width + GHOST
-                _star(work[at : at + size], work[at : at + size], False, work, p0, p1, p2, i % n0, r, h, coef, g)
+        if first <= i < last:
+            p0, p1, p2 = black + (i - 1) % 3 * plane, black + i % 3 * plane, black + (i + 1) % 3 * plane
+            _star_plane(work, rest + i % 3 * plane, -1, p0, p1, p2, i % n0, 0, coef, g)
             complete = 2 * J + s0 + 1 if s0 >= 0 else J
-            if i == complete or (g[9] == 0 and s0 >= 0 and i == n0 - 1):
+            if i == complete or (not closed and s0 >= 0 and i == n0 - 1):
                 _restrict_plane(bc, J, work, rest, pair, coef, g)
                 J += 1
 
 
 @njit(fastmath=FAST)
-def _parents(i, m, s, coef, start, n):
-    """The two coarse nodes between which fine node i lies, and their weights."""
-    if s < 0:
-        return i, i, coef[start], coef[start + 1]
-    if (i - s) % 2 == 0:
-        J = (i - s) // 2
-        return J, J, coef[start], coef[start + 1]
-    J = (i - s - 1) // 2
-    return J % m, (J + 1) % m, coef[start + 2 + i], coef[start + 2 + n + i]
+def _prolong_row(work, out, xs, x, e, plane, r, h, line, coef, g):
+    """Half h of row r: out = x + P e, where `e` from `plane` on is a coarse plane at the row's own height."""
+    n1, n2, m1, m2, s2 = g[1], g[2], g[4], g[5], g[8]
+    J, K, c, d = parents(r, m1, g[7], coef, g[21], n1)
+    size = (n2 + 1) // 2 if h == 0 else n2 // 2
+    u, v = plane + J * m2, plane + K * m2
+    if h == s2 and J == K:
+        rows.plus(work, out, xs, x, e, u, size)
+        return
+    if h == s2:
+        rows.plus2(work, out, xs, x, e, u, v, size, c, d)
+        return
+    if J == K:
+        rows.scale(work, line, e, u, m2, c + d)
+    else:
+        rows.combine2(work, line, e, u, v, m2, c, d)
+    if s2 < 0:
+        for k in range(size):
+            work[out + k] = xs[x + k] + work[line + 2 * k + h]
+        return
+    zero = coef[g[19] + 4]
+    work[line - 1] = work[line + m2 - 1] if g[11] else zero
+    work[line + m2] = work[line] if g[11] else zero
+    rows.interpolate(work, out, xs, x, line - s2, size, coef, g[22], g[22] + n2 - m2)
 
 
 @njit(fastmath=FAST)
-def _prolong_row(out, x, e, i, r, h, buffer, coef, g):
-    """Half h of row (i, r): out = x + P e; `buffer` has room for a coarse row and its ghosts."""
-    n0, n1, n2, m0, m1, m2, s2 = g[0], g[1], g[2], g[3], g[4], g[5], g[8]
-    even = (n2 + 1) // 2
-    J0, K0, a, b = _parents(i, m0, g[6], coef, g[20], n0)
-    J1, K1, c, d = _parents(r, m1, g[7], coef, g[21], n1)
-    line = buffer[GHOST : GHOST + m2]
-    jj, jk, kj, kk = (J0 * m1 + J1) * m2, (J0 * m1 + K1) * m2, (K0 * m1 + J1) * m2, (K0 * m1 + K1) * m2
-    if J0 == K0 and J1 == K1:
-        rows.scale(line, e[jj : jj + m2], (a + b) * (c + d))
-    elif J1 == K1:
-        rows.combine2(line, e[jj : jj + m2], e[kj : kj + m2], a * (c + d), b * (c + d))
-    elif J0 == K0:
-        rows.combine2(line, e[jj : jj + m2], e[jk : jk + m2], (a + b) * c, (a + b) * d)
-    else:
-        x0, x1, x2, x3 = e[jj : jj + m2], e[jk : jk + m2], e[kj : kj + m2], e[kk : kk + m2]
-        rows.combine4(line, x0, x1, x2, x3, a * c, a * d, b * c, b * d)
-    size = even if h == 0 else n2 // 2
-    if s2 < 0:
-        for k in range(size):
-            out[k] = x[k] + line[2 * k + h]
-        return
-    if h == s2:
-        rows.plus(out[:size], x, line)
-        return
-    if g[11]:
-        buffer[GHOST - 1], buffer[GHOST + m2] = line[m2 - 1], line[0]
-    start = g[22]
-    p, q = coef[start : start + size], coef[start + n2 - m2 : start + n2 - m2 + size]
-    at = GHOST - s2
-    rows.interpolate(out[:size], x, buffer[at : at + size], buffer[at + 1 : at + 1 + size], p, q)
+def _prolong_plane(work, out, xs, e, i, colour, spare, coef, g):
+    """One colour of plane i: out = x + P e; `spare` has room for a coarse row and a coarse plane."""
+    n0, n1, n2 = g[0], g[1], g[2]
+    width, part, size = _stride(n1, n2), _part(n1, n2), g[4] * g[5]
+    line, flat = spare + LEAD, spare + g[5] + 2 * LEAD
+    J, K, a, b = parents(i, g[3], g[6], coef, g[20], n0)
+    direct = J == K and a + b == 1
+    if not direct:
+        rows.combine2(work, flat, e, J * size, K * size, size, a, b)
+    stored = i * part * min(2, n1)
+    for r in range(n1):
+        h = (i + r + colour) & 1
+        at = _row(r, width, part)
+        if direct:
+            _prolong_row(work, out + at, xs, stored + at, e, J * size, r, h, line, coef, g)
+        else:
+            _prolong_row(work, out + at, xs, stored + at, work, flat, r, h, line, coef, g)
+        _close(work, out + at, h, n2, g[11])
+
+
+@njit(fastmath=FAST)
+def _take(work, now, later, b, i, colour, coef, g):
+    """Split plane i of b: `colour` into `now`, the other colour into `later`."""
+    n1, n2 = g[1], g[2]
+    width, part, one = _stride(n1, n2), _part(n1, n2), coef[g[19] + 3]
+    for r in range(n1):
+        at, row = _row(r, width, part), (i * n1 + r) * n2
+        if ((i + r + colour) & 1) == 0:
+            rows.split(b, row, n2, work, now + at, later + at, one, one)
+        else:
+            rows.split(b, row, n2, work, later + at, now + at, one, one)
+
+
+@njit(fastmath=FAST)
+def _give(z, work, one, other, i, colour, g):
+    """Join plane i of z from its two colours, `one` holding `colour`."""
+    n1, n2 = g[1], g[2]
+    width, part = _stride(n1, n2), _part(n1, n2)
+    for r in range(n1):
+        at, row = _row(r, width, part), (i * n1 + r) * n2
+        if ((i + r + colour) & 1) == 0:
+            rows.join(z, row, n2, work, one + at, other + at)
+        else:
+            rows.join(z, row, n2, work, other + at, one + at)
 
 
 @njit(_SIGNATURES["ascend"], **_KERNEL)
 def ascend(b, xs, e, z, coef, g, work, lo, hi, first):
     """z = x + P e, smoothed once with colour `first` first, in planes lo..hi; xs holds the other colour of x."""
-    n0, n1, n2 = g[0], g[1], g[2]
-    width, even = _stride(n2), (n2 + 1) // 2
-    plane = n1 * width
-    old, new, keep, pair, coarse = 0, 3 * plane, 6 * plane, 8 * plane, 8 * plane + 2 * width
-    room = (g[5] + 15) // 16 * 16 + 2 * GHOST
-    work[: coarse + room] = 0
+    n0, closed, second = g[0], g[9] == 1, 1 - first
+    plane = min(2, g[1]) * _part(g[1], g[2])
+    old, new, keep, final, spare = 0, 3 * plane, 6 * plane, 8 * plane, 9 * plane
+    work[: 9 * plane + 4 * LEAD + g[5]] = 0
     for t in range(lo - 2, hi + 2):
-        if g[9] == 1 or (t >= 0 and t < n0):
-            i = t % n0
-            for r in range(n1):
-                h = (t + r + 1 - first) % 2
-                at, source = old + (t % 3) * plane + r * width, (i * n1 + r) * even
-                out, x = work[at + GHOST : at + GHOST + even], xs[source : source + even]
-                _prolong_row(out, x, e, i, r, h, work[coarse : coarse + room], coef, g)
-                _close(work[at : at + width], h, n2, g[11])
+        if closed or 0 <= t < n0:
+            _prolong_plane(work, old + t % 3 * plane, xs, e, t % n0, second, spare, coef, g)
         i = t - 1
-        if i >= lo - 1 and i < hi + 1 and (g[9] == 1 or (i >= 0 and i < n0)):
-            p0, p1, p2 = old + ((i - 1) % 3) * plane, old + (i % 3) * plane, old + ((i + 1) % 3) * plane
-            for r in range(n1):
-                h = (i + r + first) % 2
-                size = even if h == 0 else n2 // 2
-                at, spare = new + (i % 3) * plane + r * width, keep + (i % 2) * plane + r * width + GHOST
-                now, later = work[pair + GHOST : pair + GHOST + even], work[spare : spare + even]
-                row = b[((i % n0) * n1 + r) * n2 : ((i % n0) * n1 + r + 1) * n2]
-                if h == 0:
-                    rows.split(row, now, later)
-                else:
-                    rows.split(row, later, now)
-                _star(work[at + GHOST : at + GHOST + size], now, True, work, p0, p1, p2, i % n0, r, h, coef, g)
-                _close(work[at : at + width], h, n2, g[11])
+        if lo - 1 <= i < hi + 1 and (closed or 0 <= i < n0):
+            p0, p1, p2 = old + (i - 1) % 3 * plane, old + i % 3 * plane, old + (i + 1) % 3 * plane
+            _take(work, final, keep + (i & 1) * plane, b, i % n0, first, coef, g)
+            _star_plane(work, new + i % 3 * plane, final, p0, p1, p2, i % n0, first, coef, g)
         i = t - 2
         if i >= lo:
-            p0, p1, p2 = new + ((i - 1) % 3) * plane, new + (i % 3) * plane, new + ((i + 1) % 3) * plane
-            for r in range(n1):
-                h = (i + r + 1 - first) % 2
-                size = even if h == 0 else n2 // 2
-                out = work[pair + GHOST : pair + GHOST + even]
-                rhs = keep + (i % 2) * plane + r * width + GHOST
-                _star(out[:size], work[rhs : rhs + size], True, work, p0, p1, p2, i, r, h, coef, g)
-                partner = work[p1 + r * width + GHOST : p1 + r * width + GHOST + even]
-                row = z[(i * n1 + r) * n2 : (i * n1 + r + 1) * n2]
-                if h == 0:
-                    rows.join(row, out, partner)
-                else:
-                    rows.join(row, partner, out)
+            p0, p1, p2 = new + (i - 1) % 3 * plane, new + i % 3 * plane, new + (i + 1) % 3 * plane
+            _star_plane(work, final, keep + (i & 1) * plane, p0, p1, p2, i, second, coef, g)
+            _give(z, work, final, p1, i, second, g)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conjugo.solvers.kernels.tensor_cycle import run_schedule
-from conjugo.solvers.kernels.tensor_sweeps import ascend, descend
+from conjugo.solvers.kernels.tensor_sweeps import ascend, descend, plane_places
 from conjugo.solvers.multigrid.layout import Axes, Layout, Transfers
 from conjugo.solvers.multigrid.schedule import ASCEND, DESCEND, Cycle, schedule
 from conjugo.solvers.multigrid.transfers import coarsen, strength
@@ -155,7 +155,7 @@ class TensorHierarchy:
             if level > 0:
                 row[26], row[27] = layout.reserve(size), layout.reserve(size)
             if self._fused[level] and not last:
-                row[28] = layout.reserve(size // len(axes[2]) * ((len(axes[2]) + 1) // 2))
+                row[28] = layout.reserve(len(axes[0]) * plane_places(len(axes[1]), len(axes[2])))
             if last or not self._fused[level] or level in twice:
                 row[29] = layout.reserve(size)
             if not self._fused[level] and not last:
@@ -165,8 +165,7 @@ class TensorHierarchy:
     def _work_size(self) -> int:
         """Places that the fused passes need for their rolling planes on the largest level."""
         n1, n2 = int(self._table[0, 1]), int(self._table[0, 2])
-        width = ((n2 + 1) // 2 + 15) // 16 * 16 + 32
-        return 11 * n1 * width + 4 * width + n2 + 64
+        return 13 * plane_places(n1, n2) + (n1 + 1) * n2 + 64
 
     def _cut(self, sizes: list[int]) -> list[tuple[bool, NDArray[np.int64]]]:
         """Cut the schedule into single passes that threads share and stretches for one compiled call."""

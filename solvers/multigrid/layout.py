@@ -13,11 +13,12 @@ from conjugo.solvers.operators.separable import Axis
 type Axes = tuple[Axis, Axis, Axis]
 type Transfers = tuple[Transfer | None, Transfer | None, Transfer | None]
 
-COLUMNS = 31
+COLUMNS = 34
 """0-2 nodes, 3-5 coarse nodes, 6-8 first coarse node (-1: not coarsened), 9-11 periodic, 12 whether the last axis is
 uniform inside, 13 its entries in natural order, 14 the coarsest solve, 15 smoother (0 red-black, 1 Chebyshev),
 16-18 entries per axis (the last one's even nodes first), 19 scalars, 20-22 prolongations, 23-25 restrictions,
-26-30 the level's b, z, half x, two more vectors."""
+26-30 the level's b, z, half x, two more vectors, 31-32 whether the last axis' ends need entries of their own,
+33 whether the middle axis is uniform inside."""
 
 
 def halves(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -28,11 +29,24 @@ def halves(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def uniform_inside(axis: Axis) -> bool:
     """Whether all nodes but the two ends have the same entries, the lower one equal to the upper one."""
     if len(axis) <= 2:
-        return not axis.periodic or bool(axis.lower[0] == axis.upper[0])
+        return True
     middle = len(axis) // 2
-    inside = slice(None) if axis.periodic else slice(1, -1)
+    inside = slice(1, -1)
     same = [np.allclose(v[inside], axis.upper[middle], rtol=1e-9, atol=0.0) for v in (axis.lower, axis.upper)]
     return bool(all(same) and np.allclose(axis.diag[inside], axis.diag[middle], rtol=1e-9, atol=0.0))
+
+
+def irregular_ends(axis: Axis) -> tuple[bool, bool]:
+    """Whether the first and the last node differ from the others, a coupling to nothing aside."""
+    n, middle = len(axis), len(axis) // 2
+    if n <= 2:
+        return True, True
+    diag, coupling = axis.diag[middle], axis.upper[middle]
+    ends = [(axis.diag[0], axis.upper[0]), (axis.diag[-1], axis.lower[-1])]
+    if axis.periodic and not (np.isclose(axis.lower[0], coupling) and np.isclose(axis.upper[-1], coupling)):
+        return True, True
+    first, last = (not np.allclose(end, (diag, coupling), rtol=1e-9, atol=0.0) for end in ends)
+    return first, last
 
 
 class Layout:
@@ -69,14 +83,14 @@ class Layout:
         row[0:3] = [len(axis) for axis in axes]
         row[9:12] = [axis.periodic for axis in axes]
         last = axes[2]
-        row[12] = uniform_inside(last)
+        row[12], row[33] = uniform_inside(last), uniform_inside(axes[1])
+        row[31:33] = irregular_ends(last) if row[12] else (False, False)
         row[13] = self.put(last.lower, last.diag, last.upper)
         for k, axis in enumerate(axes[:2]):
             row[16 + k] = self.put(axis.lower, axis.diag, axis.upper)
         row[18] = self.put(halves(last.lower), halves(last.diag), halves(last.upper))
         middle = len(last) // 2
-        coupling = last.upper[middle] if len(last) > 2 else last.lower[-1]
-        row[19] = self.put(np.array([coupling, last.diag[middle], shift, 1.0, 0.0, *damped, 0.5]))
+        row[19] = self.put(np.array([last.lower[middle], last.diag[middle], shift, 1.0, 0.0, *damped, 0.5]))
 
     def transfer(self, level: int, transfers: Transfers) -> None:
         """Write the transfers between a level and the next one."""
