@@ -17,6 +17,7 @@ from conjugo.solvers.operators.variable import VariableStencil
 
 COARSEST = 40
 """Unknowns at which coarsening ends."""
+START, STOP, DOUBLE = 1, 6, 2
 LARGEST_DIRECT = 20_000
 """Unknowns of the largest coarsest grid that is factorised, where an odd periodic axis ends coarsening early."""
 
@@ -90,12 +91,12 @@ class BlackBoxHierarchy:
         self.grid_shapes: list[tuple[int, ...]] = []
         eps = 16 * float(np.finfo(A.dtype).eps)
         grid, rows = _finest(A)
-        residual = np.zeros(grid.parts * grid.size, dtype=self.dtype)
         while math.prod(grid.shape) > COARSEST and _halvable(grid):
             a = _dealt(grid, rows)
             p = interpolation(grid, a, eps)
             product = galerkin(grid, a, p)
-            level = Level(grid, a, p, sweeps=sweeps, symmetric=symmetric, dtype=self.dtype, residual=residual)
+            precision = self.dtype if len(self.levels) < DOUBLE else np.dtype(np.float64)
+            level = Level(grid, a, p, sweeps=sweeps, symmetric=symmetric, dtype=precision)
             self.levels.append(level)
             self.grid_shapes.append(grid.shape)
             grid, rows = _coarser(grid, product)
@@ -107,7 +108,7 @@ class BlackBoxHierarchy:
             )
         self.index = _flat_index(grid)
         self.direct = CoarsestSolve(assemble(grid, [row[self.index] for row in rows]), eps)
-        self.nbytes = sum(level.nbytes for level in self.levels) + self.direct.nbytes + int(residual.nbytes)
+        self.nbytes = sum(level.nbytes for level in self.levels) + self.direct.nbytes
 
     def cycle(self, r: NDArray[np.floating], z: NDArray[np.floating]) -> None:
         """Write one cycle's approximation of A^-1 r to z, from a zero guess; both of the hierarchy's dtype and C order."""
@@ -129,7 +130,7 @@ class BlackBoxHierarchy:
             below = self.levels[depth + 1]
             below.load(level.coarse)
             self._cycle(depth + 1, True, kind)
-            if kind != "V":
+            if kind != "V" and START <= depth < STOP:
                 self._cycle(depth + 1, False, "V" if kind == "F" else kind)
             below.unload(level.coarse)
         level.ascend()

@@ -30,8 +30,6 @@ class Level:
         Whether the colours run backwards in post-smoothing.
     dtype : dtype
         Precision of the cycle.
-    residual : flat array
-        Scratch that all levels share.
     """
 
     def __init__(
@@ -43,7 +41,6 @@ class Level:
         sweeps: int,
         symmetric: bool,
         dtype: np.dtype[np.floating],
-        residual: NDArray[np.floating],
     ) -> None:
         self.grid = grid
         parts = grid.parts
@@ -54,7 +51,7 @@ class Level:
         self.w = p[2:-1].astype(dtype)
         self.x = np.zeros((parts, grid.size), dtype=dtype)
         self.b = np.zeros((parts, grid.size), dtype=dtype)
-        self.r = residual[: parts * grid.size].reshape(parts, grid.size)
+        self.r = np.zeros((parts, grid.size), dtype=dtype)
         self.coarse = np.zeros(grid.size, dtype=dtype)
         before = grid.colours
         after = before[::-1] if symmetric else before
@@ -69,8 +66,8 @@ class Level:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of this level's arrays, the shared scratch apart."""
-        return sum(v.nbytes for v in (self.dinv, self.k, self.w, self.x, self.b, self.coarse))
+        """Bytes of this level's arrays."""
+        return sum(v.nbytes for v in (self.dinv, self.k, self.w, self.x, self.b, self.r, self.coarse))
 
     @staticmethod
     def _stages(order: list[list[int]], sweeps: int, zero: bool, rough: set[int]) -> NDArray[np.int64]:
@@ -114,10 +111,19 @@ class Level:
 
     def load(self, source: NDArray[np.floating]) -> None:
         """Take the right-hand side from a flat array."""
-        split(source, self.b, self.grid.layout)
+        split(source.astype(self.b.dtype, copy=False), self.b, self.grid.layout)
         for s in range(self.grid.parts) if any(self.grid.periodic) else ():
             self.grid.wrap(self.b[s])
 
     def unload(self, target: NDArray[np.floating]) -> None:
         """Write x to a flat array."""
-        merge(target, self.x, self.grid.layout)
+        if target.dtype == self.x.dtype:
+            merge(target, self.x, self.grid.layout)
+        else:
+            target[:] = self._cast(target.size)
+
+    def _cast(self, size: int) -> NDArray[np.floating]:
+        """Flat copy of x in this level's own precision."""
+        copy = np.zeros(size, dtype=self.x.dtype)
+        merge(copy, self.x, self.grid.layout)
+        return copy
