@@ -44,7 +44,9 @@ def like(v: NDArray[Any], b: Array) -> Array:
 
 
 def to_csr(A: Any) -> sp.csr_array:
-    """Give the matrix of A as CSR: sparse, dense, or an operator with `.tocsr()`.
+    """Give the matrix of A as CSR, sorted and without duplicates: sparse, dense, or an operator with `.tocsr()`.
+
+    The arrays of A are shared where they are in order; libraries that sort in place then find nothing to do.
 
     Raises
     ------
@@ -52,7 +54,11 @@ def to_csr(A: Any) -> sp.csr_array:
         If A is matrix-free.
     """
     if hasattr(A, "tocsr"):
-        return sp.csr_array(A.tocsr())
+        matrix = sp.csr_array(A.tocsr())
+        if not matrix.has_canonical_format:
+            matrix = matrix.copy()
+            matrix.sum_duplicates()
+        return matrix
     if is_torch_array(A):
         return sp.csr_array(to_numpy(A.to_dense()))
     if isinstance(A, np.ndarray):

@@ -107,8 +107,6 @@ def as_mat(petsc: Any, A: Any, *, matrix_free: bool) -> tuple[Any, Any]:
         csr = to_csr(A)
         if np.iscomplexobj(csr.data) and not np.issubdtype(petsc.ScalarType, np.complexfloating):
             raise ValueError("A is complex but this PETSc is built for real numbers: use minres, cg or fgmres")
-        if not csr.has_sorted_indices:
-            csr = csr.sorted_indices()
         parts = (csr.indptr, csr.indices, csr.data)
         kinds = (petsc.IntType, petsc.IntType, petsc.ScalarType)
         keep = tuple(np.ascontiguousarray(part, dtype=kind) for part, kind in zip(parts, kinds, strict=True))
