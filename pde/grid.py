@@ -103,8 +103,8 @@ class Grid:
         Examples
         --------
         >>> Grid((2, 3), (0.5, 0.25), (0.25, 0.25)).on_wall(lambda x, y: x + y, axis=1, side=1)
-        array([[1.  ],
-               [1.5 ]])
+        array([[1. ],
+               [1.5]])
         """
         x = list(self.open_mesh())
         x[axis] = np.full((1,) * len(self.shape), self.lengths[axis] if side else 0.0)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from conjugo.pde.grid import Grid
-from conjugo.solvers.operators.protocol import Array, LinearOperator
+from conjugo.solvers.operators.protocol import Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,7 +20,8 @@ class LinearProblem:
     Parameters
     ----------
     A : operator
-        Anything with `.shape` and `@`. It may declare `nullspace` (singular problems) and `active` (masked grids).
+        Anything with `.shape` and `@` (`LinearOperator`). It may declare `nullspace` (singular problems) and `active`
+        (masked grids).
     b : (n,) or (n, k) array
         Right-hand side.
     exact : array, optional
@@ -40,7 +42,7 @@ class LinearProblem:
     (225,)
     """
 
-    A: LinearOperator
+    A: Any
     b: Array
     exact: Array | None = None
     grid: Grid | None = None

@@ -56,7 +56,13 @@ def square(n: int, *, comm: Any = None) -> Any:
 
 
 def cube(n: int, *, comm: Any = None) -> Any:
-    """Mesh the unit cube with 6 n^3 tetrahedra; parameters as for `square`."""
+    """Mesh the unit cube with 6 n^3 tetrahedra; parameters and errors as for `square`.
+
+    Examples
+    --------
+    >>> cube(2).topology.index_map(3).size_global
+    48
+    """
     MPI = require_dolfinx()
     from dolfinx.mesh import create_unit_cube
 
@@ -68,6 +74,15 @@ def l_shape(n: int, *, comm: Any = None) -> Any:
 
     The interior angle at the origin is 3 pi / 2. Solutions behave like r^(2/3) there, which limits the order in L2 to
     4/3 on uniform meshes, whatever the elements.
+
+    References
+    ----------
+    P. Grisvard, *Singularities in Boundary Value Problems* (1992), section 2.7.
+
+    Examples
+    --------
+    >>> l_shape(2).topology.index_map(2).size_global
+    24
     """
     require_dolfinx()
     side = np.linspace(-1.0, 1.0, 2 * _checked(n) + 1)
@@ -156,7 +171,7 @@ def _curve(points: Points, cells: Triangles, order: int) -> tuple[Points, Triang
     from basix import CellType, ElementFamily
 
     element = basix.create_element(ElementFamily.P, CellType.triangle, order, basix.LagrangeVariant.equispaced)
-    X = element.points
+    X: Points = np.asarray(element.points, dtype=np.float64)
     barycentric = np.stack([1 - X[:, 0] - X[:, 1], X[:, 0], X[:, 1]], axis=1)
     corners = points[cells]
     nodes = np.einsum("nv,cvd->cnd", barycentric, corners)
@@ -184,12 +199,13 @@ def _distribute(points: Points, cells: Triangles, order: int, comm: Any) -> Any:
     from dolfinx.mesh import GhostMode, create_cell_partitioner, create_mesh
 
     comm = MPI.COMM_WORLD if comm is None else comm
-    element = basix.ufl.element(
+    element: Any = basix.ufl.element(
         "Lagrange", "triangle", order, basix.LagrangeVariant.equispaced, shape=(2,), dtype=np.float64
     )
     if comm.rank != 0:
         points, cells = np.empty((0, 2)), np.empty((0, cells.shape[1]), dtype=np.int64)
-    partitioner = create_cell_partitioner(GhostMode.shared_facet, 2) if comm.size > 1 else None
+    make_partitioner: Any = create_cell_partitioner
+    partitioner = make_partitioner(GhostMode.shared_facet, 2) if comm.size > 1 else None
     return create_mesh(comm, np.ascontiguousarray(cells), element, np.ascontiguousarray(points), partitioner)
 
 

@@ -44,7 +44,13 @@ class Coefficient:
 
 
 def constant_coefficient(k: float) -> Coefficient:
-    """Return k as a `Coefficient` with zero gradient."""
+    """Return k as a `Coefficient` with zero gradient.
+
+    Examples
+    --------
+    >>> constant_coefficient(2.0).gradient(0.5, 0.5)
+    (0.0, 0.0)
+    """
     return Coefficient(lambda *x: k, lambda *x: (0.0,) * len(x))
 
 
@@ -83,12 +89,26 @@ def smooth_coefficient(lengths: tuple[float, ...], contrast: float | None = None
 
 
 def constant(grid: Grid, *, contrast: float | None = None, seed: int = 0) -> Values:
-    """Return k = 1 everywhere."""
+    """Return k = 1 everywhere.
+
+    Examples
+    --------
+    >>> grid = Grid((4,), (0.25,), (0.125,))
+    >>> constant(grid)
+    array([1., 1., 1., 1.])
+    """
     return np.ones(grid.shape)
 
 
 def smooth(grid: Grid, *, contrast: float | None = None, seed: int = 0) -> Values:
-    """Return `smooth_coefficient` at the unknowns."""
+    """Return `smooth_coefficient` at the unknowns.
+
+    Examples
+    --------
+    >>> grid = Grid((4,), (0.25,), (0.125,))
+    >>> bool(np.all(smooth(grid, contrast=4.0) <= 2.0))
+    True
+    """
     k = smooth_coefficient(grid.lengths, contrast).value(*grid.open_mesh())
     return np.ascontiguousarray(np.broadcast_to(k, grid.shape), dtype=np.float64)
 
@@ -135,7 +155,14 @@ def lognormal(
 
 
 def checkerboard(grid: Grid, *, contrast: float | None = None, seed: int = 0, tiles: int = 8) -> Values:
-    """Return a board of `tiles` fields a side that alternate between 1 and the contrast (1e4 by default)."""
+    """Return a board of `tiles` fields a side that alternate between 1 and the contrast (1e4 by default).
+
+    Examples
+    --------
+    >>> grid = Grid((4,), (0.25,), (0.125,))
+    >>> checkerboard(grid, contrast=9.0, tiles=2)
+    array([1., 1., 9., 9.])
+    """
     parity: Any = sum(np.floor(t * tiles * (1 - 1e-12)).astype(int) for t in grid.unit_mesh())
     return _two_values(grid, parity % 2 == 1, contrast)
 
@@ -148,7 +175,14 @@ def inclusions(
     count: int = 24,
     radius: float = 0.08,
 ) -> Values:
-    """Return 1 with `count` random balls (radius in shortest sides) where k is the contrast (1e4 by default)."""
+    """Return 1 with `count` random balls (radius in shortest sides) where k is the contrast (1e4 by default).
+
+    Examples
+    --------
+    >>> grid = Grid((4,), (0.25,), (0.125,))
+    >>> inclusions(grid, contrast=9.0, count=1, radius=0.5, seed=1)
+    array([9., 9., 9., 9.])
+    """
     rng = np.random.default_rng(seed)
     inside = np.zeros(grid.shape, dtype=bool)
     size = radius * min(grid.lengths)
@@ -164,6 +198,13 @@ def channels(
 
     Channels cross the whole box, so that their ends meet the walls: the hard case for one-level methods. In three
     dimensions they are tubes, in one dimension intervals.
+
+    Examples
+    --------
+    >>> grid = Grid((64, 64), (1 / 64, 1 / 64), (0.0, 0.0))
+    >>> k = channels(grid, contrast=9.0)
+    >>> bool(np.all((k == 9.0).any(axis=0)))  # a channel meets every line across
+    True
     """
     rng = np.random.default_rng(seed)
     *across, along = grid.unit_mesh()
@@ -181,7 +222,14 @@ def channels(
 
 
 def two_phase(grid: Grid, *, contrast: float | None = None, seed: int = 0, fraction: float = 0.5) -> Values:
-    """Return an independent draw an unknown: the contrast (1e4 by default) with probability `fraction`, else 1."""
+    """Return an independent draw an unknown: the contrast (1e4 by default) with probability `fraction`, else 1.
+
+    Examples
+    --------
+    >>> grid = Grid((4,), (0.25,), (0.125,))
+    >>> two_phase(grid, contrast=9.0, fraction=1.0)
+    array([9., 9., 9., 9.])
+    """
     return _two_values(grid, np.random.default_rng(seed).random(grid.shape) < fraction, contrast)
 
 

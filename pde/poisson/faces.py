@@ -26,19 +26,51 @@ NULLSPACE_BYTES = 2**30
 
 
 def along(values: Values, axis: int, dimensions: int) -> Values:
-    """Shape a 1-D array so that it broadcasts along `axis`."""
+    """Shape a 1-D array so that it broadcasts along `axis`.
+
+    Examples
+    --------
+    >>> along(np.ones(3), 1, 3).shape
+    (1, 3, 1)
+    """
     return values.reshape([-1 if a == axis else 1 for a in range(dimensions)])
 
 
 def plane(array: NDArray[Any], axis: int, index: int) -> NDArray[Any]:
-    """View one plane across `axis`."""
+    """View one plane across `axis`, writable.
+
+    Examples
+    --------
+    >>> plane(np.arange(6).reshape(2, 3), 1, -1)
+    array([2, 5])
+    """
     place: tuple[Any, ...] = (*(slice(None),) * axis, index, ...)  # the dots keep a view in one dimension too
     view: NDArray[Any] = array[place]
     return view
 
 
 def volumes(lines: Sequence[Line], skip: int | None = None) -> Values:
-    """Product of the axes' control volumes (over h^d) at every node; `skip` leaves one axis out, as an area."""
+    """Return the product of the axes' control volumes (over h^d) at every node.
+
+    Parameters
+    ----------
+    lines : sequence of Line
+        The axes.
+    skip : int, optional
+        Leave this axis out: the area of the faces across it.
+
+    Returns
+    -------
+    grid-shaped array
+        1 inside, 1/2 on a vertex-centred Neumann wall, 1/4 where two meet.
+
+    Examples
+    --------
+    >>> from conjugo.pde.poisson.boundary import make_grid
+    >>> volumes(make_grid((2, 3), bc="neumann")[1])
+    array([[0.25, 0.5 , 0.25],
+           [0.25, 0.5 , 0.25]])
+    """
     weights = [np.ones(len(line)) if axis == skip else line.weight for axis, line in enumerate(lines)]
     return reduce(np.multiply.outer, weights)
 
@@ -112,6 +144,27 @@ def cut(
 
     Faces with an inactive node on both sides vanish. Where one side is active, the conductance becomes that of a wall:
     h away (vertex) or h / 2 away (cell) with the active node's k for a Dirichlet edge, 0 for a Neumann edge.
+
+    Parameters
+    ----------
+    conductances : sequence of arrays
+        As from `face_conductances`; changed.
+    k, anisotropy, lines
+        What they were made from.
+    active : grid-shaped bool array
+        True in the domain.
+    edge : {"dirichlet", "neumann"}
+        What holds at the edge of the mask.
+    centring : {"vertex", "cell"}
+        Where the unknowns are.
+
+    Examples
+    --------
+    >>> from conjugo.pde.poisson.boundary import make_line
+    >>> lines, faces = [make_line(4, 4.0, ("neumann", "neumann"), "cell")], [np.array([0.0, 1.0, 1.0, 1.0, 0.0])]
+    >>> cut(faces, 1.0, [1.0], lines, np.array([True, True, False, False]), "dirichlet", "cell")
+    >>> faces[0]
+    array([0., 1., 2., 0., 0.])
     """
     values = np.broadcast_to(np.asarray(k, dtype=np.float64), active.shape)
     for axis, (c, line) in enumerate(zip(conductances, lines, strict=True)):
@@ -167,6 +220,14 @@ def assemble_stencil(
         The symmetric operator; singular ones declare their null space.
     walls : grid-shaped array
         What the walls add to each diagonal entry.
+
+    Examples
+    --------
+    >>> from conjugo.pde.poisson.boundary import make_line
+    >>> line = make_line(3, 3.0, ("dirichlet", "neumann"), "cell")
+    >>> A, walls = assemble_stencil(face_conductances(1.0, [line], [1.0]), [line])
+    >>> A.diag, walls
+    (array([3., 2., 1.]), array([2., 0., 0.]))
     """
     shape = tuple(len(line) for line in lines)
     diag, coupled, upper = np.zeros(shape), np.zeros(shape), []
@@ -212,6 +273,12 @@ def null_space(A: VariableStencil, walls: Values) -> Values | None:
     ------
     ValueError
         If there are so many enclosed sets that their null vectors would fill the memory.
+
+    Examples
+    --------
+    >>> A = VariableStencil(np.array([1.0, 1.0]), [np.array([-1.0, 0.0])])
+    >>> null_space(A, np.zeros(2))[:, 0] * 2**0.5
+    array([1., 1.])
     """
     n = A.shape[0]
     if A.active is None:  # a box is connected

@@ -37,12 +37,26 @@ def _polar(grid: Grid) -> tuple[Any, Any]:
 
 
 def disc(grid: Grid, *, radius: float = 0.9) -> Mask:
-    """Keep a disc (a ball in three dimensions) of `radius` half sides around the centre."""
+    """Keep a disc (a ball in three dimensions) of `radius` half sides around the centre.
+
+    Examples
+    --------
+    >>> from conjugo.pde.poisson.boundary import make_grid
+    >>> round(float(disc(make_grid((40, 40), centring="cell")[0]).mean()), 2)
+    0.64
+    """
     return np.asarray(_polar(grid)[0] < radius)
 
 
 def flower(grid: Grid, *, petals: int = 5, holes: int = 5) -> Mask:
-    """Keep a flower r < 0.7 + 0.2 cos(petals angle) with `holes` round holes on a ring."""
+    """Keep a flower r < 0.7 + 0.2 cos(petals angle) with `holes` round holes on a ring.
+
+    Examples
+    --------
+    >>> from conjugo.pde.poisson.boundary import make_grid
+    >>> round(float(flower(make_grid((40, 40), centring="cell")[0]).mean()), 2)
+    0.36
+    """
     radius, angle = _polar(grid)
     inside = np.broadcast_to(radius < 0.7 + 0.2 * np.cos(petals * angle), grid.shape).copy()
     x, y = (2 * t - 1 for t in grid.unit_mesh()[:2])
@@ -52,13 +66,27 @@ def flower(grid: Grid, *, petals: int = 5, holes: int = 5) -> Mask:
 
 
 def l_shape(grid: Grid) -> Mask:
-    """Keep the box without its upper quadrant (x > 1/2 and y > 1/2): a re-entrant corner."""
+    """Keep the box without its upper quadrant (x > 1/2 and y > 1/2): a re-entrant corner.
+
+    Examples
+    --------
+    >>> from conjugo.pde.poisson.boundary import make_grid
+    >>> round(float(l_shape(make_grid((40, 40), centring="cell")[0]).mean()), 2)
+    0.75
+    """
     x, y, *_ = _two_or_more(grid)
     return np.asarray(np.broadcast_to((x < 0.5 - 1e-9) | (y < 0.5 - 1e-9), grid.shape)).copy()
 
 
 def obstacles(grid: Grid, *, count: int = 12, radius: float = 0.06, seed: int = 0) -> Mask:
-    """Keep the box without `count` random balls (radius in shortest sides)."""
+    """Keep the box without `count` random balls (radius in shortest sides).
+
+    Examples
+    --------
+    >>> from conjugo.pde.poisson.boundary import make_grid
+    >>> round(float(obstacles(make_grid((40, 40), centring="cell")[0], count=1, radius=0.1).mean()), 2)
+    0.97
+    """
     rng = np.random.default_rng(seed)
     inside = np.ones(grid.shape, dtype=bool)
     size = radius * min(grid.lengths)
@@ -122,7 +150,13 @@ def resolve_mask(mask: str | Mask | None, grid: Grid) -> Mask | None:
 
 
 def enclosed(shape: Sequence[int]) -> NDArray[np.int8]:
-    """Return a box full of fluid: singular with solid walls."""
+    """Return a box full of fluid: singular with solid walls.
+
+    Examples
+    --------
+    >>> enclosed((2, 2)).tolist()
+    [[0, 0], [0, 0]]
+    """
     return np.full(tuple(shape), Cell.FLUID, dtype=np.int8)
 
 
@@ -145,7 +179,13 @@ def tank(shape: Sequence[int], *, level: float = 0.7, seed: int = 0) -> NDArray[
 
 
 def dam_break(shape: Sequence[int]) -> NDArray[np.int8]:
-    """Return a column of fluid in one corner, air elsewhere."""
+    """Return a column of fluid in one corner, air elsewhere.
+
+    Examples
+    --------
+    >>> dam_break((4, 4))[0].tolist()
+    [0, 0, 2, 2]
+    """
     grid = _unit_cells(shape)
     inside: Any = True
     for axis, t in enumerate(grid.unit_mesh()):
@@ -157,6 +197,11 @@ def porous(shape: Sequence[int], *, count: int = 40, density: float = 0.6, seed:
     """Return a box of fluid around `count` solid balls that overlap; together they have `density` times its volume.
 
     Pockets that the balls enclose are singular each on its own.
+
+    Examples
+    --------
+    >>> bool(0.2 < porous((50, 50)).mean() < 0.6)
+    True
     """
     grid = _unit_cells(shape)
     unit_ball = (2.0, np.pi, 4 * np.pi / 3)[len(grid.shape) - 1]

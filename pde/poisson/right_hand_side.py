@@ -64,7 +64,13 @@ class BoundaryData:
 
 
 def sampled(values: Any, shape: tuple[int, ...]) -> Values:
-    """Return a writable grid-shaped copy of something that broadcasts."""
+    """Return a writable grid-shaped copy of something that broadcasts.
+
+    Examples
+    --------
+    >>> sampled(2.0, (2,))
+    array([2., 2.])
+    """
     return np.array(np.broadcast_to(values, shape), dtype=np.float64)
 
 
@@ -75,6 +81,11 @@ def given(rhs: Any, shape: tuple[int, ...]) -> Values:
     ------
     ValueError
         For a wrong shape or values that are not finite.
+
+    Examples
+    --------
+    >>> given([1, 2, 3, 4], (2, 2)).tolist()
+    [[1.0, 2.0], [3.0, 4.0]]
     """
     array = np.asarray(rhs, dtype=np.float64)
     if array.shape != shape and array.shape != (int(np.prod(shape)),):
@@ -101,6 +112,15 @@ def fold_walls(
         Where the unknowns sit.
     data : BoundaryData
         Values and fluxes on the walls.
+
+    Examples
+    --------
+    >>> from conjugo.pde.poisson.boundary import make_grid
+    >>> grid, lines = make_grid(3, bc=("dirichlet", "neumann"), lengths=3.0)
+    >>> b = np.zeros(3)
+    >>> fold_walls(b, lambda axis, side: 1.0, lines, grid, BoundaryData.of_numbers(5.0, 7.0))
+    >>> b
+    array([5., 0., 7.])
     """
     for axis, line in enumerate(lines):
         if line.periodic:
@@ -127,6 +147,24 @@ def fold_mask(
 
     A Dirichlet value is taken where the wall is: at the inactive vertex, or on the face between two cells. A flux is
     taken on the face half-way.
+
+    Parameters
+    ----------
+    b, lines, grid, data
+        As for `fold_walls`.
+    conductances : sequence of arrays
+        All faces, after `faces.cut`.
+    active : grid-shaped bool array
+        True in the domain.
+
+    Examples
+    --------
+    >>> from conjugo.pde.poisson.boundary import make_grid
+    >>> grid, lines = make_grid(3, bc="neumann", centring="cell", lengths=3.0)
+    >>> b, active, faces = np.zeros(3), np.array([True, True, False]), [np.array([0.0, 1.0, 2.0, 0.0])]
+    >>> fold_mask(b, faces, lines, grid, BoundaryData.of_numbers(5.0, 0.0), active)
+    >>> b
+    array([ 0., 10.,  0.])
     """
     x = grid.mesh()
     for axis, (c, line) in enumerate(zip(conductances, lines, strict=True)):
@@ -151,6 +189,24 @@ def compatible(b: Values, A: VariableStencil | Any) -> Values:
 
     A symmetric singular system is solvable only for such b. Sampled sources miss it by their quadrature error (second
     order); what is subtracted is constant on every enclosed region.
+
+    Parameters
+    ----------
+    b : grid-shaped array
+        Right-hand side; changed where it is contiguous.
+    A : operator
+        With `nullspace`, and `active` if it is masked.
+
+    Returns
+    -------
+    (n,) array
+        The compatible right-hand side.
+
+    Examples
+    --------
+    >>> A = VariableStencil(np.ones(2), [np.array([-1.0, 0.0])], nullspace=np.full((2, 1), 0.5**0.5))
+    >>> compatible(np.array([3.0, 1.0]), A).round(12)
+    array([ 1., -1.])
     """
     flat = b.ravel()
     active, nullspace = getattr(A, "active", None), A.nullspace

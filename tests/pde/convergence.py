@@ -30,7 +30,7 @@ def solve(problem: LinearProblem) -> Any:
     if problem.nullspace is None and small.n < 3000:
         x = splu(sp.csc_array(small.A)).solve(small.b)
     else:
-        method = cg if problem.A.symmetric else bicgstab  # type: ignore[attr-defined]
+        method = cg if problem.A.symmetric else bicgstab
         x, info = method(small.A, small.b, rtol=1e-9, maxiter=5000, M=sp.diags_array(1 / small.A.diagonal()))
         assert info == 0
     return problem.expand(x)

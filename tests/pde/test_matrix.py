@@ -23,7 +23,7 @@ def test_round_trip(tmp_path: Path, suffix: str, mask: str | None) -> None:
     path = save_matrix(problem, tmp_path / f"medium{suffix}")
     again, small = load_matrix(path), problem.compress()
     assert again.name == "medium"
-    np.testing.assert_array_equal(again.A.toarray(), small.A.toarray())  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(again.A.toarray(), small.A.toarray())
     np.testing.assert_array_equal(again.b, small.b)
     assert again.exact is None
 
@@ -51,7 +51,7 @@ def test_right_hand_sides(tmp_path: Path, columns: int) -> None:
 def test_symmetric_and_dense_files_are_filled(tmp_path: Path) -> None:
     path = tmp_path / "sym.mtx"
     path.write_text("%%MatrixMarket matrix coordinate integer symmetric\n2 2 3\n1 1 4\n2 1 -1\n2 2 3\n")
-    np.testing.assert_array_equal(load_matrix(path).A.toarray(), [[4.0, -1.0], [-1.0, 3.0]])  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(load_matrix(path).A.toarray(), [[4.0, -1.0], [-1.0, 3.0]])
     scipy.io.mmwrite(tmp_path / "dense.mtx", np.array([[2.0, 1.0], [0.0, 1.0]]))
     np.testing.assert_array_equal(load_matrix(tmp_path / "dense.mtx").b, [3.0, 1.0])
 

@@ -62,7 +62,8 @@ def test_walls_with_data_keep_second_order(d: int, centring: Any, bc: str, coeff
 
 
 def test_given_walls_are_those_of_the_manufactured_solution() -> None:
-    wave, bc = plane_wave((1.0, 2.0)), [("dirichlet", "neumann"), "dirichlet"]
+    wave = plane_wave((1.0, 2.0))
+    bc: Any = [("dirichlet", "neumann"), "dirichlet"]
     exact = poisson((12, 13), bc=bc, rhs=wave)
     assert exact.grid is not None
     x, y = exact.grid.mesh()
@@ -161,7 +162,7 @@ STREAMS.remove(("vortex", "half periodic"))  # the vortex does not close on itse
 @pytest.mark.parametrize("centring", ["vertex", "cell"])
 @pytest.mark.parametrize(("scheme", "order"), [("upwind", 1), ("central", 2)])
 def test_convection_orders(scheme: Any, order: int, centring: Any, wind: str, bc: str) -> None:
-    walls = [("dirichlet", "neumann"), ("neumann", "dirichlet")] if bc == "mixed" else sides(bc, 2)
+    walls: Any = [("dirichlet", "neumann"), ("neumann", "dirichlet")] if bc == "mixed" else sides(bc, 2)
     errors = []
     for n in (24, 48, 96):
         shape = box((n, n), walls, centring)

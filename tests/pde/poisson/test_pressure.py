@@ -43,7 +43,7 @@ def reference(cells: Any, h: float) -> Any:
 def test_against_the_reference(name: str, shape: tuple[int, ...]) -> None:
     cells = CELLS[name](shape)
     problem = pressure(cells)
-    np.testing.assert_allclose(problem.A.tocsr().toarray(), reference(cells, 1 / shape[0]), rtol=1e-12)  # type: ignore[attr-defined]
+    np.testing.assert_allclose(problem.A.tocsr().toarray(), reference(cells, 1 / shape[0]), rtol=1e-12)
 
 
 def test_all_fluid_is_the_neumann_problem() -> None:

@@ -45,9 +45,8 @@ def test_both_stencils_agree_for_constant_coefficients(centring: Any, bc: Any) -
 @pytest.mark.parametrize("centring", ["vertex", "cell"])
 @pytest.mark.parametrize("name", sorted(COEFFICIENTS))
 def test_operators_are_symmetric_m_matrices(name: str, centring: Any, shape: tuple[int, ...]) -> None:
-    problem = poisson(
-        shape, coefficient=name, contrast=1e8, centring=centring, bc=("dirichlet",) + ("neumann",) * (len(shape) - 1)
-    )
+    bc: Any = ["dirichlet", "neumann", "neumann"][: len(shape)]
+    problem = poisson(shape, coefficient=name, contrast=1e8, centring=centring, bc=bc)
     A = problem.compress().A
     assert asymmetry(A) < 1e-15
     off = A - sp.diags_array(A.diagonal())
@@ -59,13 +58,13 @@ def test_operators_are_symmetric_m_matrices(name: str, centring: Any, shape: tup
 
 def test_dense_reference_in_one_dimension() -> None:
     """Half a cell to a Dirichlet wall, half a control volume at a Neumann vertex."""
-    cell = poisson(3, centring="cell").A.tocsr().toarray()  # type: ignore[attr-defined]
+    cell = poisson(3, centring="cell").A.tocsr().toarray()
     np.testing.assert_allclose(cell, 9 * np.array([[3, -1, 0], [-1, 2, -1], [0, -1, 3]]))
-    vertex = poisson(3, bc=("neumann", "neumann")).A.tocsr().toarray()  # type: ignore[attr-defined]
+    vertex = poisson(3, bc=("neumann", "neumann")).A.tocsr().toarray()
     np.testing.assert_allclose(vertex, 4 * np.array([[1, -1, 0], [-1, 2, -1], [0, -1, 1]]))
-    loop = poisson(3, bc="periodic").A.tocsr().toarray()  # type: ignore[attr-defined]
+    loop = poisson(3, bc="periodic").A.tocsr().toarray()
     np.testing.assert_allclose(loop, 9 * np.array([[2, -1, -1], [-1, 2, -1], [-1, -1, 2]]))
-    k = poisson(3, coefficient=np.array([1.0, 1.0, 3.0])).A.tocsr().toarray()  # type: ignore[attr-defined]
+    k = poisson(3, coefficient=np.array([1.0, 1.0, 3.0])).A.tocsr().toarray()
     np.testing.assert_allclose(k, 16 * np.array([[2, -1, 0], [-1, 2.5, -1.5], [0, -1.5, 4.5]]))
 
 
@@ -150,7 +149,7 @@ def test_compress_keeps_a_csr_and_masks_the_error() -> None:
     assert small.compress() is small
     wrong = problem.exact + ~problem.active  # only inactive nodes differ
     assert problem.error(wrong) == 0
-    assert small.error(small.exact + 1) == pytest.approx(problem.error(problem.exact + 1))
+    assert small.error(np.asarray(small.exact) + 1) == pytest.approx(problem.error(problem.exact + 1))
 
 
 @pytest.mark.parametrize("coefficient", ["two_phase", "channels", "smooth"])
@@ -163,9 +162,9 @@ def test_discrete_right_hand_side_has_a_known_solution(coefficient: str) -> None
 def test_seeds() -> None:
     first, again, other = (poisson((6, 6), coefficient="lognormal", seed=s) for s in (3, 3, 4))
     np.testing.assert_array_equal(first.b, again.b)
-    np.testing.assert_array_equal(first.A.diagonal(), again.A.diagonal())  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(first.A.diagonal(), again.A.diagonal())
     assert not np.array_equal(first.b, other.b)
-    assert not np.array_equal(first.A.diagonal(), other.A.diagonal())  # type: ignore[attr-defined]
+    assert not np.array_equal(first.A.diagonal(), other.A.diagonal())
 
 
 def test_inputs_are_not_changed() -> None:
