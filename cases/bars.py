@@ -69,11 +69,14 @@ def _constant(iterations: int) -> Callable[[str, Mapping[str, Lap]], list[Verdic
             verdicts.append(at_most(f"{problem}: multigrid over the DST solve, seconds", ratio, 2.5))
         peers = [lap.total for name, lap in laps.items() if name in PEER_NAMES and lap.outcome.converged]
         if peers:
-            verdicts.append(at_least(f"{problem}: best peer over multigrid, set-up + solve", min(peers) / ours.total, 15))
+            ratio = min(peers) / ours.total
+            verdicts.append(at_least(f"{problem}: best peer over multigrid, set-up + solve", ratio, 15))
         if ours.bytes_per_unknown is not None:
             verdicts.append(at_most(f"{problem}: bytes an unknown of multigrid", ours.bytes_per_unknown, 35))
-        distance = abs(ours.outcome.iterations - iterations)
-        verdicts.append(at_most(f"{problem}: iterations off {iterations} (it took {ours.outcome.iterations})", distance, 1))
+        count = ours.outcome.iterations
+        verdicts.append(
+            at_most(f"{problem}: iterations off {iterations} (it took {count})", abs(count - iterations), 1)
+        )
         return verdicts
 
     return rule

@@ -76,8 +76,9 @@ def main(config: Config) -> Path:
     if config.repeats < 1:
         raise ValueError(f"repeats = {config.repeats}: expected at least 1; five or more give a fair median")
     run = Run("bench", config, config.folder)
-    print(f"{processor()}, {os.cpu_count()} cores; load {os.getloadavg()[0]:.1f}; medians of "
-          f"{1 if config.fast else config.repeats} interleaved repeats, one for those slower than {SLOW:.0f} s")  # fmt: skip
+    repeats = 1 if config.fast else config.repeats
+    print(f"{processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    print(f"medians of {repeats} interleaved repeats; one for methods slower than {SLOW:.0f} s")
     results: dict[str, dict[str, Lap]] = {}
     verdicts: list[Verdict] = []
     with interruptible() as stop:
@@ -128,8 +129,9 @@ def lap_table(laps: Any) -> Table:
     ordered = sorted(laps, key=lambda lap: (not lap.outcome.converged, lap.total))
     for lap in ordered:
         memory = "-" if lap.bytes_per_unknown is None else f"{lap.bytes_per_unknown:.0f}"
-        result.add(lap.method, lap.outcome.status, str(lap.outcome.iterations), scientific(lap.outcome.residual),
-                   seconds(lap.setup), seconds(lap.solve), seconds(lap.total), str(len(lap.solves)), memory)  # fmt: skip
+        o = lap.outcome
+        result.add(lap.method, o.status, str(o.iterations), scientific(o.residual), seconds(lap.setup),
+                   seconds(lap.solve), seconds(lap.total), str(len(lap.solves)), memory)  # fmt: skip
     return result
 
 
@@ -150,7 +152,8 @@ def report(
             "bars": [{"what": v.what, "value": v.value, "bound": v.bound, "passed": v.passed} for v in verdicts],
         }
     )
-    pages = [f"### {name}: {_describe(config, name)}\n\n{lap_table(laps.values()).markdown()}" for name, laps in results.items()]
+    pages = [f"### {name}: {_describe(config, name)}\n\n{lap_table(laps.values()).markdown()}"
+             for name, laps in results.items()]  # fmt: skip
     print(f"tables for the documentation: {run.page('\n\n'.join([*pages, bars.table(verdicts).markdown()]))}")
     print(f"plot: {run.plot(picture(results, verdicts))}")
 

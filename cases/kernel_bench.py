@@ -58,18 +58,20 @@ def cg_iteration(sizes: KernelSizes) -> Iterator[Verdict]:
     yield reported("axpy, GB/s", stream.axpy / 1e9)
     for name, shape in (("2-D", (sizes.plane,) * 2), ("3-D", (sizes.box,) * 3)):
         problem = build(ProblemSpec(shape=shape, rhs="white"))
-        csr, count = problem.compress().A, sizes.iterations
-
-        def ours(problem: LinearProblem = problem) -> None:
-            solvers.cg(problem.A, problem.b, rtol=0.0, maxiter=count)
-
-        def theirs(problem: LinearProblem = problem, csr: Any = csr) -> None:
-            spla.cg(csr, problem.b, rtol=0.0, atol=0.0, maxiter=count)
-
-        fused, scipy = interleaved_medians([ours, theirs], sizes.repeats)
+        count = sizes.iterations
+        fused, scipy = interleaved_medians(_both_cg(problem, count), sizes.repeats)
         yield reported(f"{name}: fused CG, ns an unknown and iteration", 1e9 * fused / count / problem.n)
         yield at_least(f"{name}: SciPy's CG over fused CG, an iteration", scipy / fused, 3.5)
         yield at_least(f"{name}: fused CG's bandwidth over axpy's", 64 * problem.n * count / fused / stream.axpy, 0.6)
+
+
+def _both_cg(problem: LinearProblem, count: int) -> list[Callable[[], object]]:
+    """Our CG on the stencil and SciPy's on the CSR matrix, both for `count` iterations."""
+    csr = problem.compress().A
+    return [
+        lambda: solvers.cg(problem.A, problem.b, rtol=0.0, maxiter=count),
+        lambda: spla.cg(csr, problem.b, rtol=0.0, atol=0.0, maxiter=count),
+    ]
 
 
 def full_multigrid(sizes: KernelSizes) -> Iterator[Verdict]:
