@@ -148,7 +148,7 @@ class SeparableStencil(Stencil):
 
     def diagonal(self) -> NDArray[np.floating]:
         """Diagonal of A, (n,)."""
-        total = reduce(np.add.outer, [axis.diag for axis in self.axes]) + self.shift
+        total = reduce(np.add.outer, [axis.tocsr().diagonal() for axis in self.axes]) + self.shift
         return np.ascontiguousarray((total * self.weights()).ravel(), dtype=self.dtype)
 
     def tocsr(self) -> sp.csr_array:

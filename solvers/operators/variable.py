@@ -104,7 +104,11 @@ class VariableStencil(Stencil):
 
     def diagonal(self) -> NDArray[np.floating]:
         """Diagonal of A, (n,)."""
-        return self.diag.ravel()
+        total = self.diag
+        for axis, wraps in enumerate(self.periodic):
+            if wraps and self.grid_shape[axis] == 1:  # a node that is its own neighbour
+                total = total + self.upper[axis] + (self.upper if self.lower is None else self.lower)[axis]
+        return total.ravel()
 
     def tocsr(self) -> sp.csr_array:
         """Assemble A."""
