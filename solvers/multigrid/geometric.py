@@ -187,15 +187,13 @@ class TensorHierarchy:
         arrays = [self._store, self._coef, self._table, *self._works]
         return sum(a.nbytes for a in arrays) + (0 if self._scaled is None else self._scaled.nbytes)
 
-    def cycle(self, r: NDArray[Any], z: NDArray[Any], threads: int | None = None) -> None:
+    def cycle(self, r: NDArray[Any], z: NDArray[Any]) -> None:
         """One cycle from a zero guess: z = approximate A^{-1} r.
 
         Parameters
         ----------
         r, z : grid-shaped, C-contiguous, of the hierarchy's dtype
             Right-hand side (not changed) and result.
-        threads : int, optional
-            Default `get_threads()`.
         """
         if self._scaled is not None:
             np.copyto(self._scaled, r)
@@ -203,7 +201,7 @@ class TensorHierarchy:
                 np.moveaxis(self._scaled, axis, 0)[j] /= weight
             r = self._scaled
         b0, z0 = r.reshape(-1), z.reshape(-1)
-        threads = get_threads() if threads is None else threads
+        threads = get_threads()
         if threads == 1 or len(self._segments) == 1:
             self._run(self._schedule, b0, z0)
             return
