@@ -24,6 +24,9 @@ def _signatures(template: str) -> list[str]:
     return [template.replace("real", "float32"), template.replace("real", "float64")]
 
 
+_MIXED = [f"void({a}[::1], {b}[:,::1], int64[::1])" for a in ("float32", "float64") for b in ("float32", "float64")]
+
+
 @njit(fastmath=_FAST, boundscheck=False)
 def _less_two(t: Floats, a: Floats, x: Floats, b: Floats, y: Floats) -> None:
     """t -= a x + b y."""
@@ -181,16 +184,14 @@ def prolong(x: Floats, coarse: Floats, w: Floats, pairs: Table, direct: int, lo:
 
 
 @njit(
-    [
-        *_signatures("void(real[::1], real[:,::1], int64[::1])"),
-    ],
+    _MIXED,
     cache=True,
     nogil=True,
     fastmath=_FAST,
     boundscheck=False,
 )
 def split(source: Floats, parts: Floats, layout: Table) -> None:
-    """Deal the nodes of a grid out to its sub-grids (layout: see `Parity.layout`)."""
+    """Deal the nodes of a grid out to its sub-grids (layout: see `Parity.layout`), converting the precision."""
     n0, n1, n2, base, s0, s1, s2, c0, c1, p0, p1 = (
         layout[0], layout[1], layout[2], layout[3], layout[4], layout[5], layout[6], layout[7], layout[8], layout[9], layout[10],
     )  # fmt: skip
@@ -216,14 +217,14 @@ def split(source: Floats, parts: Floats, layout: Table) -> None:
 
 
 @njit(
-    _signatures("void(real[::1], real[:,::1], int64[::1])"),
+    _MIXED,
     cache=True,
     nogil=True,
     fastmath=_FAST,
     boundscheck=False,
 )
 def merge(target: Floats, parts: Floats, layout: Table) -> None:
-    """Collect the sub-grids into the grid: the inverse of `split`."""
+    """Collect the sub-grids into the grid, converting the precision: the inverse of `split`."""
     n0, n1, n2, base, s0, s1, s2, c0, c1, p0, p1 = (
         layout[0], layout[1], layout[2], layout[3], layout[4], layout[5], layout[6], layout[7], layout[8], layout[9], layout[10],
     )  # fmt: skip

@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 
 from conjugo.solvers.kernels.black_box_cycle import split
 from conjugo.solvers.multigrid.black_box_level import Level
-from conjugo.solvers.multigrid.coarsest import CoarsestSolve
+from conjugo.solvers.multigrid.coarsest import DENSE, CoarsestSolve
 from conjugo.solvers.multigrid.galerkin import galerkin, interpolation
 from conjugo.solvers.multigrid.parity import Parity, directions
 from conjugo.solvers.operators.variable import VariableStencil
 
-COARSEST = 40
-"""Unknowns at which coarsening ends."""
-START, STOP, DOUBLE = 1, 6, 2
+TWICE = range(1, 5)
+"""Depths whose coarser level a W-cycle visits twice."""
 LARGEST_DIRECT = 20_000
 """Unknowns of the largest coarsest grid that is factorised, where an odd periodic axis ends coarsening early."""
 
@@ -91,11 +90,11 @@ class BlackBoxHierarchy:
         self.grid_shapes: list[tuple[int, ...]] = []
         eps = 16 * float(np.finfo(A.dtype).eps)
         grid, rows = _finest(A)
-        while math.prod(grid.shape) > COARSEST and _halvable(grid):
+        while math.prod(grid.shape) > DENSE and _halvable(grid):
             a = _dealt(grid, rows)
             p = interpolation(grid, a, eps)
             product = galerkin(grid, a, p)
-            precision = self.dtype if len(self.levels) < DOUBLE else np.dtype(np.float64)
+            precision = self.dtype if len(self.levels) <= TWICE.start else np.dtype(np.float64)
             level = Level(grid, a, p, sweeps=sweeps, symmetric=symmetric, dtype=precision)
             self.levels.append(level)
             self.grid_shapes.append(grid.shape)
@@ -130,14 +129,14 @@ class BlackBoxHierarchy:
             below = self.levels[depth + 1]
             below.load(level.coarse)
             self._cycle(depth + 1, True, kind)
-            if kind != "V" and START <= depth < STOP:
+            if kind != "V" and depth in TWICE:
                 self._cycle(depth + 1, False, "V" if kind == "F" else kind)
             below.unload(level.coarse)
         level.ascend()
 
     def _solve_coarsest(self, source: NDArray[np.floating], target: NDArray[np.floating]) -> None:
         """Solve the coarsest problem from and to flat arrays in the layout of the level above."""
-        target[self.index] = self.direct(source[self.index].astype(np.float64))
+        target[self.index] = self.direct(source[self.index].astype(np.float64, copy=False))
 
 
 def _check(A: VariableStencil, cycle: str, smoother: str, sweeps: int) -> None:

@@ -110,20 +110,11 @@ class Level:
         self._run(self.post)
 
     def load(self, source: NDArray[np.floating]) -> None:
-        """Take the right-hand side from a flat array."""
-        split(source.astype(self.b.dtype, copy=False), self.b, self.grid.layout)
+        """Take the right-hand side from a flat array of either precision."""
+        split(source, self.b, self.grid.layout)
         for s in range(self.grid.parts) if any(self.grid.periodic) else ():
             self.grid.wrap(self.b[s])
 
     def unload(self, target: NDArray[np.floating]) -> None:
-        """Write x to a flat array."""
-        if target.dtype == self.x.dtype:
-            merge(target, self.x, self.grid.layout)
-        else:
-            target[:] = self._cast(target.size)
-
-    def _cast(self, size: int) -> NDArray[np.floating]:
-        """Flat copy of x in this level's own precision."""
-        copy = np.zeros(size, dtype=self.x.dtype)
-        merge(copy, self.x, self.grid.layout)
-        return copy
+        """Write x to a flat array of either precision."""
+        merge(target, self.x, self.grid.layout)

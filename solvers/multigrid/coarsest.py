@@ -8,7 +8,7 @@ import scipy.sparse.linalg as sla
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
-DENSE = 100
+DENSE = 350
 """Unknowns up to which the inverse is stored."""
 
 
@@ -31,43 +31,37 @@ class CoarsestSolve:
     """
 
     def __init__(self, A: sp.csr_array, eps: float) -> None:
-        scale = np.sqrt(np.maximum(A.diagonal(), 0.0))
-        self.scale = np.divide(1.0, scale, out=np.zeros_like(scale), where=scale > 0)
-        self.inverse: NDArray[np.float64] | None = None
-        if A.shape[0] <= DENSE:
-            values, vectors = np.linalg.eigh(self.scale[:, None] * A.toarray() * self.scale)
-            kept = values > max(eps, 1e-13) * 8
-            half = self.scale[:, None] * vectors[:, kept] / np.sqrt(values[kept])
-            self.inverse = half @ half.T
-            self.nbytes = int(self.inverse.nbytes)
-            self._components(A, eps)
-            if self.singular.any():
-                P = self.projector()
-                self.inverse = P @ self.inverse @ P
-            return
-        self._components(A, eps)
-        shift = np.where(A.diagonal() > 0, 0.0, 1.0)
-        pins = np.unique(self.labels, return_index=True)[1][self.singular]
-        shift[pins] += A.diagonal()[pins]
-        self.factor = sla.splu(sp.csc_array(A + sp.diags_array(shift)))
-        self.nbytes = int(12 * (self.factor.L.nnz + self.factor.U.nnz))
-
-    def _components(self, A: sp.csr_array, eps: float) -> None:
-        """Label the connected components and find those whose row sums all vanish."""
         count, self.labels = connected_components(A, directed=False)
         size = np.bincount(self.labels, abs(A).sum(axis=1), count)
         self.singular = (np.bincount(self.labels, A.sum(axis=1), count) <= eps * size) & (size > 0)
+        empty = np.where(A.diagonal() > 0, 0.0, 1.0)
+        self.inverse: NDArray[np.float64] | None = None
+        if A.shape[0] <= DENSE:
+            self.inverse = self._inverse(A.toarray() + np.diag(empty))
+            self.nbytes = int(self.inverse.nbytes)
+        else:
+            pins = np.unique(self.labels, return_index=True)[1][self.singular]
+            empty[pins] += A.diagonal()[pins]
+            self.factor = sla.splu(sp.csc_array(A + sp.diags_array(empty)))
+            self.nbytes = int(12 * (self.factor.L.nnz + self.factor.U.nnz))
+
+    def _inverse(self, A: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Pseudo-inverse: A plus a multiple of the projector on the constants is regular and acts as A on the rest."""
+        remove = np.eye(len(A)) if not self.singular.any() else self.project(np.eye(len(A)))
+        half = 1 / np.sqrt(A.diagonal())
+        A = A + (np.eye(len(A)) - remove) * A.diagonal().mean()
+        inverse = half[:, None] * np.linalg.inv(half[:, None] * A * half) * half
+        return np.asarray(remove @ (inverse + inverse.T) @ remove / 2)
 
     def project(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Remove the mean over every singular component."""
+        """Remove the mean over every singular component, column by column."""
         if not self.singular.any():
             return x
-        mean = np.bincount(self.labels, x) / np.bincount(self.labels)
-        return x - np.where(self.singular, mean, 0.0)[self.labels]
-
-    def projector(self) -> NDArray[np.float64]:
-        """`project` as a matrix."""
-        return np.column_stack([self.project(e) for e in np.eye(len(self.labels))])
+        total = np.zeros((len(self.singular), *x.shape[1:]))
+        np.add.at(total, self.labels, x)
+        total[~self.singular] = 0
+        total /= np.bincount(self.labels).reshape(-1, *(1,) * (x.ndim - 1))
+        return np.asarray(x - total[self.labels])
 
     def __call__(self, b: NDArray[np.float64]) -> NDArray[np.float64]:
         """Solve for one right-hand side."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import product
 
 import numpy as np
@@ -151,27 +151,18 @@ class Parity:
 
     def galerkin_terms(self) -> Table:
         """Terms of `add_products` for P^T A P at a coarse node: its diagonal (row 0) and compact couplings (row 1..)."""
-        box = list(product((-1, 0, 1), repeat=self.dimensions))
-        centre, terms = (0,) * self.dimensions, []
-        for o, to in enumerate([centre, *directions(self.dimensions, True)]):
-            for u in box:
-                home, shift = self._at(u)
-                for n in box:
-                    v = tuple(a + b for a, b in zip(u, n, strict=True))
-                    seen = tuple(a - 2 * b for a, b in zip(v, to, strict=True))
-                    coupling = self.coupling(home, n)
-                    scale = 1 if any(to) or not any(n) else 2 * (n > centre)  # the diagonal by symmetry
-                    if coupling is None or scale == 0 or max(map(abs, seen)) > 1:
-                        continue
-                    left, right = (self._interpolation(u), shift), (self._interpolation(seen), self._at(v)[1])
-                    terms.append([o, scale, coupling[0], coupling[1] + shift, *left, *right])
-        return np.array(terms, dtype=np.int64)
+        terms = _galerkin_terms(self.dimensions, len(self.directions) > self.dimensions).copy()
+        for column in (3, 5, 7):
+            code = terms[:, column] + 8 * 0x111
+            digits = [(code >> 4 * place & 15) - 8 for place in range(self.dimensions)]
+            terms[:, column] = sum(digit * stride for digit, stride in zip(digits, self.strides[::-1], strict=True))
+        return terms
 
-    def _at(self, offset: Direction) -> tuple[int, int]:
+    def offset(self, offset: Direction) -> tuple[int, int]:
         """Sub-grid and flat shift of the fine node at this offset from a coarse node."""
         return self.step(self.parts - 1, offset)
 
-    def _interpolation(self, offset: Direction) -> int:
+    def interpolation_row(self, offset: Direction) -> int:
         """Row of p that holds the interpolation to the fine node at this offset from a coarse node."""
         return 2 + self.weights[tuple(-d for d in offset)] if any(offset) else 1
 
@@ -208,3 +199,26 @@ class Parity:
                 entries = [(self.weights[c], self.corner_shift(c)) for c in self.corners(kind)]
                 rows += [[self.home(kind), *entries[i], *entries[i + 1]] for i in range(0, len(entries), 2)]
         return np.array(rows, dtype=np.int64).reshape(-1, 5)
+
+
+@lru_cache
+def _galerkin_terms(dimensions: int, compact: bool) -> Table:
+    """The terms with shifts that are written as hexadecimal digits, one an axis: alike for every grid."""
+    ones = (1,) * dimensions
+    grid = Parity(ones, (False,) * dimensions, ones, 0, compact)
+    grid.strides = (256, 16, 1)[-dimensions:]
+    box = list(product((-1, 0, 1), repeat=dimensions))
+    centre, terms = (0,) * dimensions, []
+    for o, to in enumerate([centre, *directions(dimensions, True)]):
+        for u in box:
+            home, shift = grid.offset(u)
+            for n in box:
+                v = tuple(a + b for a, b in zip(u, n, strict=True))
+                seen = tuple(a - 2 * b for a, b in zip(v, to, strict=True))
+                coupling = grid.coupling(home, n)
+                scale = 1 if any(to) or not any(n) else 2 * (n > centre)  # the diagonal by symmetry
+                if coupling is None or scale == 0 or max(map(abs, seen)) > 1:
+                    continue
+                left, right = (grid.interpolation_row(u), shift), (grid.interpolation_row(seen), grid.offset(v)[1])
+                terms.append([o, scale, coupling[0], coupling[1] + shift, *left, *right])
+    return np.array(terms, dtype=np.int64)
