@@ -1,7 +1,8 @@
 """Which method fits an operator, and why: the rules behind `solve(..., method="auto")`.
 
-Operators are told apart by what they offer, so that nothing heavy is imported: a separable stencil has `axes`, a variable
-one has `upper`, both have `grid_shape`; a matrix has entries (`tocsr`, or it is an array); the rest has only products.
+Operators are told apart by what they offer, so that nothing heavy is imported: a separable stencil has `axes`, a
+variable one has `upper`, both have `grid_shape`; a matrix has entries (`tocsr`, or it is an array); the rest has only
+products.
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
-"""The table of methods and preconditioners by name, for `solve` and the command line; nothing is imported before it is used."""
+"""The table of methods and preconditioners by name, for `solve` and the command line; imports wait for their use."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib import import_module
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from conjugo.solvers.operators.protocol import Array, LinearOperator
@@ -14,42 +16,42 @@ from conjugo.solvers.result import SolveResult
 class Method(NamedTuple):
     """Where a method lives and how it is called.
 
-    A "function" is called with the system; a "factory" sets up an object with `.solve(b)`; a "preconditioner" is set up and
-    handed to cg.
+    A "function" is called with the system; a "factory" sets up an object with `.solve(b)`; a "preconditioner" is set
+    up and handed to cg.
     """
 
     home: str
     name: str
     kind: Literal["function", "factory", "preconditioner"]
     description: str
-    settings: dict[str, Any] = {}
+    settings: Mapping[str, Any] = MappingProxyType({})
 
 
 METHODS: dict[str, Method] = {
     "cg": Method("krylov.cg", "cg", "function", "conjugate gradients, symmetric positive definite"),
-    "fcg": Method("krylov.fcg", "fcg", "function", "flexible conjugate gradients, for an M that changes or is not linear"),
+    "fcg": Method("krylov.fcg", "fcg", "function", "flexible conjugate gradients, for any M"),
     "minres": Method("krylov.minres", "minres", "function", "minimal residuals, symmetric indefinite or singular"),
     "fgmres": Method("krylov.fgmres", "fgmres", "function", "flexible GMRES, any A and any M"),
-    "deflated_cg": Method("krylov.deflated", "deflated_cg", "function", "conjugate gradients with a deflated subspace W"),
+    "deflated_cg": Method("krylov.deflated", "deflated_cg", "function", "conjugate gradients, a subspace W deflated"),
     "gmres": Method("adapters.scipy", "gmres", "function", "restarted GMRES (SciPy), any A"),
     "bicgstab": Method("adapters.scipy", "bicgstab", "function", "stabilised biconjugate gradients (SciPy), any A"),
     "lgmres": Method("adapters.scipy", "lgmres", "function", "GMRES with augmented restarts (SciPy), any A"),
     "gcrotmk": Method("adapters.scipy", "gcrotmk", "function", "GCROT with a truncated recycle space (SciPy), any A"),
-    "jacobi_iteration": Method("stationary.jacobi", "jacobi_iteration", "function", "Jacobi's iteration, damped by omega"),
+    "jacobi_iteration": Method("stationary.jacobi", "jacobi_iteration", "function", "Jacobi's iteration, damped"),
     "gauss_seidel": Method("stationary.gauss_seidel", "gauss_seidel", "function", "Gauss-Seidel sweeps"),
     "sor": Method("stationary.sor", "sor", "function", "successive over-relaxation, omega by Young's formula"),
     "ssor_iteration": Method("stationary.ssor", "ssor_iteration", "function", "symmetric successive over-relaxation"),
-    "red_black_sor": Method("stationary.red_black", "red_black_sor", "function", "over-relaxation by colours, threaded"),
-    "chebyshev": Method("stationary.chebyshev", "chebyshev", "function", "Chebyshev's semi-iteration, no inner products"),
+    "red_black_sor": Method("stationary.red_black", "red_black_sor", "function", "over-relaxation by colours"),
+    "chebyshev": Method("stationary.chebyshev", "chebyshev", "function", "semi-iteration without inner products"),
     "ssor_cg": Method("preconditioners.ssor", "ssor", "preconditioner", "cg with the SSOR preconditioner"),
     "ic0_cg": Method("preconditioners.incomplete", "ic0", "preconditioner", "cg with incomplete Cholesky"),
     "mic_cg": Method("preconditioners.incomplete", "mic", "preconditioner", "cg with modified incomplete Cholesky"),
     "multigrid": Method("multigrid.multigrid", "Multigrid", "factory", "multigrid cycles, stencils"),
     "multigrid_cg": Method(
-        "multigrid.multigrid", "Multigrid", "preconditioner", "cg with a symmetric multigrid cycle, stencils", {"symmetric": True}
+        "multigrid.multigrid", "Multigrid", "preconditioner", "cg with a multigrid cycle, stencils", {"symmetric": True}
     ),
-    "full_multigrid": Method("multigrid.fmg", "full_multigrid", "function", "full multigrid to the discretisation error"),
-    "fast_poisson": Method("direct.fast_poisson", "fast_poisson", "function", "direct by sine and cosine transforms, boxes"),
+    "full_multigrid": Method("multigrid.fmg", "full_multigrid", "function", "multigrid to the discretisation error"),
+    "fast_poisson": Method("direct.fast_poisson", "fast_poisson", "function", "direct, by transforms, boxes"),
     "splu": Method("adapters.direct", "splu", "factory", "sparse LU factors (SuperLU), any A with entries"),
     "ruge_stuben": Method("adapters.pyamg", "ruge_stuben", "factory", "cg with classical algebraic multigrid (PyAMG)"),
     "smoothed_aggregation": Method(
@@ -145,8 +147,14 @@ def run(
 
 
 def _call(
-    name: str, target: Any, A: LinearOperator, b: Array, x0: Array | None, M: LinearOperator | str | None, given: dict[str, Any]
-) -> SolveResult:  # fmt: skip
+    name: str,
+    target: Any,
+    A: LinearOperator,
+    b: Array,
+    x0: Array | None,
+    M: LinearOperator | str | None,
+    given: dict[str, Any],
+) -> SolveResult:
     """Call a function with the part of the shared vocabulary that it takes: a direct method has no maxiter."""
     known = inspect.signature(target).parameters
     open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values())

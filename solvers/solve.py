@@ -15,7 +15,7 @@ __all__ = ["METHODS", "describe_methods", "solve"]
 
 
 def solve(
-    problem_or_A: Any,  # noqa: N803
+    problem_or_A: Any,
     b: Array | None = None,
     method: str = "auto",
     *,
@@ -63,10 +63,10 @@ def solve(
 
     Notes
     -----
-    "auto" looks at the operator alone: constant coefficients on a box go to the fast direct solve; symmetric stencils to
-    cg with black-box multigrid; small matrices to sparse factors; large symmetric ones to algebraic multigrid (with PyAMG) or
-    incomplete Cholesky; indefinite ones to minres, all others to GMRES. Where its choice does not converge, or is not
-    installed, the next candidate is tried once, and `why` says so.
+    "auto" looks at the operator alone: constant coefficients on a box go to the fast direct solve; symmetric stencils
+    to cg with black-box multigrid; small matrices to sparse factors; large symmetric ones to algebraic multigrid (with
+    PyAMG) or incomplete Cholesky; indefinite ones to minres, all others to GMRES. Where its choice does not converge,
+    or is not installed, the next candidate is tried once, and `why` says so.
 
     Examples
     --------
@@ -89,7 +89,7 @@ def solve(
     return _first_that_converges(candidates(A, b, M), A, b, x0, rule)
 
 
-def _system(problem_or_A: Any, b: Array | None) -> tuple[LinearOperator, Array]:  # noqa: N803
+def _system(problem_or_A: Any, b: Array | None) -> tuple[LinearOperator, Array]:
     if hasattr(problem_or_A, "A") and hasattr(problem_or_A, "b"):
         A, own = problem_or_A.A, problem_or_A.b
         return as_operator(A), own if b is None else b

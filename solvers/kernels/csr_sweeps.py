@@ -21,7 +21,9 @@ def _signatures(template: str) -> list[str]:
 
 
 @njit(
-    _signatures("float64({t}[::1], {t}[::1], int32[::1], int32[::1], {t}[::1], {t}[::1], float64, int32[::1], int64, int64)"),
+    _signatures(
+        "float64({t}[::1], {t}[::1], int32[::1], int32[::1], {t}[::1], {t}[::1], float64, int32[::1], int64, int64)"
+    ),
     cache=True,
     **OPTIONS,
 )  # fmt: skip

@@ -1,8 +1,8 @@
 """Incomplete Cholesky factorisation without fill: A ~ (P + U^T) P^-1 (P + U), P diagonal, U on the pattern of A.
 
-Eliminating unknown k subtracts t = U[k, j] U[k, i] / P[k] from every pair (j, i) of its later neighbours. Where A has no
-entry (j, i) the fill is dropped; the modified factorisation subtracts `relaxation` times t from both diagonals instead,
-which keeps the row sums.
+Eliminating unknown k subtracts t = U[k, j] U[k, i] / P[k] from every pair (j, i) of its later neighbours. Where A has
+no entry (j, i) the fill is dropped; the modified factorisation subtracts `relaxation` times t from both diagonals
+instead, which keeps the row sums.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ def _position(columns: Any, wanted: int) -> int:
     return -1
 
 
-@njit("int64(int32[::1], int32[::1], float64[::1], float64[::1], float64[::1], float64, float64)", cache=True, **OPTIONS)
+@njit(
+    "int64(int32[::1], int32[::1], float64[::1], float64[::1], float64[::1], float64, float64)", cache=True, **OPTIONS
+)
 def factor_csr(
     indptr: Any, indices: Any, upper: Any, pivots: Any, diagonal: Any, relaxation: float, smallest: float
 ) -> int:
@@ -61,10 +63,21 @@ def factor_csr(
 
 
 @njit(
-    "int64(int64[::1], int64[::1], float64[:, ::1], float64[::1], float64[::1], float64, float64, int64[::1], float64[::1])", cache=True, **OPTIONS
+    "int64(int64[::1], int64[::1], float64[:, ::1], float64[::1], float64[::1], float64, float64, "
+    "int64[::1], float64[::1])",
+    cache=True,
+    **OPTIONS,
 )
 def factor_stencil(
-    shape: Any, strides: Any, upper: Any, pivots: Any, diagonal: Any, relaxation: float, smallest: float, others: Any, values: Any
+    shape: Any,
+    strides: Any,
+    upper: Any,
+    pivots: Any,
+    diagonal: Any,
+    relaxation: float,
+    smallest: float,
+    others: Any,
+    values: Any,
 ) -> int:
     """The same for a stencil, whose fill never meets its pattern, so that U keeps the entries of A.
 

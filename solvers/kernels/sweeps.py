@@ -10,8 +10,8 @@ weights of the rows (1 for variable coefficients), and at node (i, j, k) the ent
     diagonal:          row[r, 4] + D[r * step, k]      W:  row[r, 5] * weight[k],  1 / W:  row[r, 6] * inverse_weight[k]
 
 Constant coefficients have tables of one row (step = 0), variable ones a table row for every grid row (step = 1) and
-row[r] = (1, 1, 1, 1, 0, 1, 1). Where `symmetric` is 1 the lower couplings are read from the upper tables of the neighbour.
-Indices wrap around: at the ends of an axis that is not periodic the couplings are zero.
+row[r] = (1, 1, 1, 1, 0, 1, 1). Where `symmetric` is 1 the lower couplings are read from the upper tables of the
+neighbour. Indices wrap around: at the ends of an axis that is not periodic the couplings are zero.
 
 Within a row the sequential part is one fused multiply-add a node, x[k] = c[k] - q[k] x[k - 1]; all else is vectorised.
 """
@@ -53,10 +53,11 @@ class Layout(NamedTuple):
 def _signatures(result: Any, *rest: Any) -> list[Any]:
     """Write result(x, b, layout, work, *rest) for each of the two precisions."""
     whole = types.int64
+    named: Any = types.NamedTuple
     found = []
     for scalar in (types.float32, types.float64):
         plane, line = scalar[:, ::1], scalar[::1]
-        layout = types.NamedTuple((whole, whole, *[plane] * 8, line, line, whole, whole), Layout)
+        layout = named((whole, whole, *[plane] * 8, line, line, whole, whole), Layout)
         found.append(result(plane, plane, layout, plane, *rest))
     return found
 
@@ -133,7 +134,7 @@ def _neighbours(r: int, n0: int, n1: int) -> tuple[int, int, int, int]:
 
 @njit(**OPTIONS)
 def _couplings(r: int, layout: Layout) -> tuple[Any, Any, Any, Any]:
-    """Couplings inside row r: k to k - 1 for k >= 1, first to last node; k to k + 1 for k < m - 1, last to first node."""
+    """Couplings inside row r: to k - 1 for k >= 1, first to last node; to k + 1 for k < m - 1, last to first node."""
     upper = layout.U2[r * layout.step]
     last = upper.size - 1
     if layout.symmetric:

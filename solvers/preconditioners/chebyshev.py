@@ -67,7 +67,8 @@ def chebyshev_preconditioner(
     Returns
     -------
     ChebyshevPolynomial
-        M with `@` on (n,) and (n, k), NumPy or torch; linear, symmetric, positive definite while no eigenvalue exceeds the upper bound by much.
+        M with `@` on (n,) and (n, k), NumPy or torch; linear, symmetric, positive definite while no eigenvalue exceeds
+        the upper bound by much.
 
     Raises
     ------
@@ -106,6 +107,8 @@ def chebyshev_preconditioner(
             )
         bounds = (min(smallest, largest / 1.01), SAFETY * largest)
     if not 0 < bounds[0] < bounds[1]:
-        raise ValueError(f"bounds = {bounds}: expected 0 < smallest < largest eigenvalue of D^-1 A, or None to estimate")
+        raise ValueError(
+            f"bounds = {bounds}: expected 0 < smallest < largest eigenvalue of D^-1 A, or None to estimate"
+        )
     inverse = Diagonal(1 / diagonal)
     return ChebyshevPolynomial(A, inverse, int(degree), bounds, time.perf_counter() - started)

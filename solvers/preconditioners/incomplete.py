@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import reduce
+from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from conjugo.solvers.kernels import incomplete as kernels
 from conjugo.solvers.operators.protocol import LinearOperator
 from conjugo.solvers.operators.separable import SeparableStencil
 from conjugo.solvers.operators.variable import VariableStencil
-from conjugo.solvers.preconditioners.factors import TriangularFactors, csr_solve, stencil_solve, strict_upper
+from conjugo.solvers.preconditioners.factors import (
+    InPlaceSolve,
+    TriangularFactors,
+    csr_solve,
+    stencil_solve,
+    strict_upper,
+)
 from conjugo.solvers.preconditioners.positive import positive_diagonal
 from conjugo.solvers.stationary.rows import entries_of, sweepable
 
@@ -20,6 +29,11 @@ SMALLEST_PIVOT = 16 * float(np.finfo(np.float64).eps)
 """Pivots below this part of their diagonal entry are rounding errors: the factorisation has broken down."""
 SHIFTS = (0.0, *(1e-3 * 2.0**k for k in range(11)))
 """Manteuffel's shifts, tried one after the other: 0, then 1e-3 to 1."""
+
+type Finish = Callable[[], tuple[InPlaceSolve, int]]
+"""Makes the triangular solves of a factorisation that succeeded."""
+type Attempt = Callable[[NDArray[np.float64]], tuple[int, Finish]]
+"""Factors in place from a diagonal; returns the row that failed, or -1."""
 
 
 def ic0(A: LinearOperator) -> TriangularFactors:
@@ -33,19 +47,21 @@ def ic0(A: LinearOperator) -> TriangularFactors:
     Returns
     -------
     TriangularFactors
-        M with `@` on (n,) and (n, k); linear, symmetric positive definite. `M.shift` is 0, or the shift that was needed.
+        M with `@` on (n,) and (n, k); linear, symmetric positive definite. `M.shift` is 0, or the shift that was
+        needed.
 
     Raises
     ------
     ValueError
-        If A is not symmetric, offers only products, has a diagonal entry that is not positive, or cannot be factored even with a
-        shift of 1.
+        If A is not symmetric, offers only products, has a diagonal entry that is not positive, or cannot be factored
+        even with a shift of 1.
 
     Notes
     -----
-    A ~ (P + L) P^{-1} (P + L^T), equal to A on the pattern of A. It exists for M-matrices; elsewhere a pivot may become negative, and
-    then A + shift diag(A) is factored with the first of shift = 1e-3, 2e-3, 4e-3 ... that works. The pivots are computed in
-    float64 and kept in the precision of A. On a stencil the couplings stay those of A, and only one vector of pivots is kept.
+    A ~ (P + L) P^{-1} (P + L^T), equal to A on the pattern of A. It exists for M-matrices; elsewhere a pivot may
+    become negative, and then A + shift diag(A) is factored with the first of shift = 1e-3, 2e-3, 4e-3 ... that works.
+    The pivots are computed in float64 and kept in the precision of A. On a stencil the couplings stay those of A, and
+    only one vector of pivots is kept.
 
     References
     ----------
@@ -76,7 +92,8 @@ def mic(A: LinearOperator, relaxation: float = 0.97) -> TriangularFactors:
     Returns
     -------
     TriangularFactors
-        M with `@` on (n,) and (n, k); linear, symmetric positive definite. `M.shift` is 0, or the shift that was needed.
+        M with `@` on (n,) and (n, k); linear, symmetric positive definite. `M.shift` is 0, or the shift that was
+        needed.
 
     Raises
     ------
@@ -86,7 +103,8 @@ def mic(A: LinearOperator, relaxation: float = 0.97) -> TriangularFactors:
     Notes
     -----
     With relaxation = 1 the product of the factors has the row sums of A, and on Poisson problems the condition number
-    falls from O(h^{-2}) to O(h^{-1}), so that cg takes O(h^{-1/2}) iterations. A little less than 1 guards against small pivots.
+    falls from O(h^{-2}) to O(h^{-1}), so that cg takes O(h^{-1/2}) iterations. A little less than 1 guards against
+    small pivots.
 
     References
     ----------
@@ -111,33 +129,54 @@ def _factored(A: LinearOperator, name: str, relaxation: float) -> TriangularFact
     started = time.perf_counter()
     diagonal, dtype = positive_diagonal(A, name)
     # on a periodic axis of three nodes the fill meets the pattern, as in any triangle of the graph
-    stencil = isinstance(A, SeparableStencil | VariableStencil) and sweepable(A, shortest=4)
-    matrix = None if stencil else entries_of(A, name)
-    original = _stencil_couplings(A) if matrix is None else strict_upper(matrix)
+    if isinstance(A, SeparableStencil | VariableStencil) and sweepable(A, shortest=4):
+        attempt = _stencil_attempt(A, diagonal, relaxation)
+    else:
+        attempt = _matrix_attempt(strict_upper(entries_of(A, name)), diagonal, dtype, relaxation)
     row = -1
     for shift in SHIFTS:
         pivots = (1 + shift) * diagonal
-        if matrix is None:
-            row = _factor_stencil(A, original, pivots, diagonal, relaxation)
-        else:
-            upper = original.copy()
-            row = kernels.factor_csr(
-                upper.indptr.astype(np.int32),
-                upper.indices.astype(np.int32),
-                upper.data,
-                pivots,
-                diagonal,
-                relaxation,
-                SMALLEST_PIVOT,
-            )
+        row, finish = attempt(pivots)
         if row < 0:
-            solve, nbytes = stencil_solve(A, pivots) if matrix is None else csr_solve(upper, pivots, dtype)
+            solve, nbytes = finish()
             seconds = time.perf_counter() - started
             return TriangularFactors(solve, len(diagonal), dtype, nbytes=nbytes, shift=shift, setup_seconds=seconds)
     raise ValueError(
         f"{name} broke down: the pivot of row {row} is not positive even for A + diag(A); "
         "A is far from positive definite: use jacobi, minres or gmres"
     )
+
+
+def _matrix_attempt(
+    original: sp.csr_array, diagonal: NDArray[np.float64], dtype: np.dtype[Any], relaxation: float
+) -> Attempt:
+    """Factor a matrix, given by its strictly upper triangle."""
+    indptr, indices = original.indptr.astype(np.int32), original.indices.astype(np.int32)
+
+    def attempt(pivots: NDArray[np.float64]) -> tuple[int, Finish]:
+        upper = original.copy()
+        row = kernels.factor_csr(indptr, indices, upper.data, pivots, diagonal, relaxation, SMALLEST_PIVOT)
+        return int(row), lambda: csr_solve(upper, pivots, dtype)
+
+    return attempt
+
+
+def _stencil_attempt(
+    A: SeparableStencil | VariableStencil, diagonal: NDArray[np.float64], relaxation: float
+) -> Attempt:
+    """Factor a stencil: only the pivots differ from A."""
+    couplings = _stencil_couplings(A)
+    shape = np.array((1, 1, *A.grid_shape)[-3:], dtype=np.int64)
+    strides = np.array([shape[1] * shape[2], shape[2], 1], dtype=np.int64)
+    others, values = np.empty(6, np.int64), np.empty(6)
+
+    def attempt(pivots: NDArray[np.float64]) -> tuple[int, Finish]:
+        row = kernels.factor_stencil(
+            shape, strides, couplings, pivots, diagonal, relaxation, SMALLEST_PIVOT, others, values
+        )
+        return int(row), lambda: stencil_solve(A, pivots)
+
+    return attempt
 
 
 def _stencil_couplings(A: SeparableStencil | VariableStencil) -> NDArray[np.float64]:
@@ -153,21 +192,3 @@ def _stencil_couplings(A: SeparableStencil | VariableStencil) -> NDArray[np.floa
         along = [axis.upper if k == place else np.ones(len(axis)) for k, axis in enumerate(A.axes)]
         couplings[first + place] = (weights * reduce(np.multiply.outer, along)).ravel()
     return couplings
-
-
-def _factor_stencil(
-    A: SeparableStencil | VariableStencil,
-    couplings: NDArray[np.float64],
-    pivots: NDArray[np.float64],
-    diagonal: NDArray[np.float64],
-    relaxation: float,
-) -> int:
-    """Turn the diagonal in `pivots` into pivots; return the row that failed, or -1."""
-    shape = np.array(((1, 1) + A.grid_shape)[-3:], dtype=np.int64)
-    strides = np.array([shape[1] * shape[2], shape[2], 1], dtype=np.int64)
-    others, values = np.empty(6, np.int64), np.empty(6)
-    return int(
-        kernels.factor_stencil(
-            shape, strides, couplings, pivots, diagonal, relaxation, SMALLEST_PIVOT, others, values
-        )
-    )

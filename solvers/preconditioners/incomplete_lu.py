@@ -93,5 +93,7 @@ def incomplete_lu(A: LinearOperator, *, drop_tol: float = 1e-3, fill_factor: flo
     try:
         factors = spla.spilu(matrix, drop_tol=drop_tol, fill_factor=fill_factor)
     except RuntimeError as error:
-        raise ValueError(f"incomplete LU met a zero pivot ({error}): A may be singular; use jacobi or minres") from error
+        raise ValueError(
+            f"incomplete LU met a zero pivot ({error}): A may be singular; use jacobi or minres"
+        ) from error
     return IncompleteLU(factors, np.dtype(matrix.dtype), time.perf_counter() - started)

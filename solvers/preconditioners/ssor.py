@@ -30,7 +30,8 @@ def ssor(A: LinearOperator, omega: float = 1.0) -> TriangularFactors:
     Raises
     ------
     ValueError
-        If omega is outside (0, 2), A is not symmetric, offers only products, or has a diagonal entry that is not positive.
+        If omega is outside (0, 2), A is not symmetric, offers only products, or has a diagonal entry that is not
+        positive.
 
     Notes
     -----

@@ -66,14 +66,15 @@ def chebyshev(
     Raises
     ------
     ValueError
-        If the bounds are not 0 < smallest < largest, M is not linear and symmetric, A has no positive bounds, or the shapes disagree.
+        If the bounds are not 0 < smallest < largest, M is not linear and symmetric, A has no positive bounds, or the
+        shapes disagree.
 
     Notes
     -----
     The error polynomial is T_k((theta - lambda) / delta) / T_k(theta / delta) with theta and delta the middle and half
     the width of the bounds; asymptotically the error falls by (sqrt(kappa) - 1) / (sqrt(kappa) + 1) an iteration. An
-    estimated lower bound is too large; where the residual falls slower than promised, it is rich in the modes below the bound, and its
-    Rayleigh quotient becomes the new one (with a restart of the polynomial).
+    estimated lower bound is too large; where the residual falls slower than promised, it is rich in the modes below
+    the bound, and its Rayleigh quotient becomes the new one (with a restart of the polynomial).
 
     References
     ----------
@@ -135,7 +136,9 @@ def _bounds(
     if bounds is not None:
         smallest, largest = (float(value) for value in bounds)
         if not 0 < smallest < largest < np.inf:
-            raise ValueError(f"bounds = {bounds}: expected 0 < smallest < largest eigenvalue of M A, or None to estimate")
+            raise ValueError(
+                f"bounds = {bounds}: expected 0 < smallest < largest eigenvalue of M A, or None to estimate"
+            )
         return smallest, largest, False
     if isinstance(A, SeparableStencil) and isinstance(M, Diagonal):
         smallest, largest = jacobi_bounds(A, np.asarray(1 / M.values, dtype=np.float64), steps=LANCZOS_STEPS)

@@ -9,7 +9,7 @@ import numpy as np
 from conjugo.solvers.operators.protocol import Array, LinearOperator
 
 type Correct = Callable[[Array, Array, Array], tuple[Array, Array, float | None]]
-"""correct(x, z, r) returns x + z, b - A (x + z) and, where it is known, the norm of the latter; x and r are given up."""
+"""correct(x, z, r) returns x + z, b - A (x + z) and, where known, the norm of the latter; x and r are given up."""
 
 
 def corrector(A: LinearOperator, b: Array) -> Correct:

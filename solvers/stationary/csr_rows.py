@@ -79,9 +79,7 @@ class CSRRows:
     def _relax(
         self, x: NDArray[Any], b: NDArray[Any], omega: float, order: NDArray[np.int32], lo: int, hi: int, parts: int
     ) -> float:
-        kernel = partial(
-            csr_sweeps.relax_rows, x, b, self.indptr, self.indices, self.data, self.diagonal, omega, order
-        )
+        kernel = partial(csr_sweeps.relax_rows, x, b, self.indptr, self.indices, self.data, self.diagonal, omega, order)
         return run_rows(lambda start, stop: kernel(lo + start, lo + stop), hi - lo, parts)
 
     def _parts(self, rows: int) -> int:

@@ -70,6 +70,4 @@ def gauss_seidel(
         rows.sweep(x, rhs, 1.0)
         return rows.residual_square(x, rhs)
 
-    return iterate(
-        "gauss_seidel", A, b, x0, step, rtol=rtol, atol=atol, maxiter=maxiter, callback=callback, details={}
-    )
+    return iterate("gauss_seidel", A, b, x0, step, rtol=rtol, atol=atol, maxiter=maxiter, callback=callback, details={})

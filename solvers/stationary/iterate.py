@@ -17,9 +17,7 @@ type Step = Callable[[NDArray[Any], NDArray[Any]], float]
 """One iteration on one column, in place: step(x, b) returns ||b - A x||^2 afterwards."""
 
 
-def sweepable_system(
-    A: LinearOperator, b: Array, x0: Array | None, method: str
-) -> tuple[LinearOperator, NDArray[Any]]:
+def sweepable_system(A: LinearOperator, b: Array, x0: Array | None, method: str) -> tuple[LinearOperator, NDArray[Any]]:
     """Check the system; return A as an operator and b in the precision of the sweeps, the wider of A's and b's.
 
     Raises
@@ -33,9 +31,10 @@ def sweepable_system(
             "convert it with numpy.asarray, or use jacobi_iteration, chebyshev or cg"
         )
     A, b = as_operator(A), np.asarray(b)
-    kinds = [v.dtype if np.dtype(v.dtype).kind == "f" else np.dtype(np.float64) for v in (b, A) if hasattr(v, "dtype")]
-    if b.dtype.kind in "biu" or b.dtype.kind == "f":
-        b = b.astype(np.result_type(*kinds), copy=False)
+    of_A = getattr(A, "dtype", None)
+    if b.dtype.kind in "biuf":
+        kinds = [kind for kind in (b.dtype, of_A) if isinstance(kind, np.dtype) and kind.kind == "f"]
+        b = b.astype(np.result_type(*kinds) if kinds else np.float64, copy=False)
     if b.dtype not in (np.float32, np.float64):
         raise ValueError(f"b has dtype {b.dtype}: {method} expects float32 or float64; convert with b.astype(float)")
     check_system(A, b, x0 if x0 is None else np.asarray(x0))

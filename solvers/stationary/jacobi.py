@@ -63,7 +63,7 @@ def jacobi_iteration(
     >>> import numpy as np
     >>> from conjugo.solvers.stationary.jacobi import jacobi_iteration
     >>> A = np.array([[2.0, -1.0], [-1.0, 2.0]])
-    >>> jacobi_iteration(A, np.ones(2), rtol=1e-10).x.round(6)
+    >>> jacobi_iteration(A, np.ones(2), maxiter=100, rtol=1e-10).x.round(6)
     array([1., 1.])
     """
     A, omega = as_operator(A), check_omega(omega)

@@ -16,7 +16,8 @@ def optimal_omega(A: LinearOperator, *, steps: int = 1000, seed: int = 0) -> flo
     Parameters
     ----------
     A : (n, n) stencil, sparse array or dense array
-        With a positive diagonal. The factor is optimal where A is consistently ordered: stencils without odd periodic axes.
+        With a positive diagonal. The factor is optimal where A is consistently ordered: stencils without odd periodic
+        axes.
     steps : int
         Most Lanczos (or power) steps where the radius must be estimated.
     seed : int
@@ -68,8 +69,8 @@ def optimal_omega(A: LinearOperator, *, steps: int = 1000, seed: int = 0) -> flo
         mu = _power_radius(A, diagonal, min(steps, 200), seed)
         if not mu < 1:
             raise ValueError(
-                f"Jacobi's iteration for this nonsymmetric A has spectral radius {mu:.3g}: Young's formula expects a radius "
-                "below 1; pass omega yourself, or use gmres or bicgstab"
+                f"Jacobi's iteration for this nonsymmetric A has spectral radius {mu:.3g}: Young's formula expects "
+                "one below 1; pass omega yourself, or use gmres or bicgstab"
             )
     return float(2.0 / (1.0 + np.sqrt(1.0 - mu**2)))
 

@@ -55,8 +55,8 @@ def red_black_sor(
     Notes
     -----
     No two unknowns of a colour are coupled, so each half of the sweep is vectorised and runs on threads
-    (`conjugo.solvers.threads`); the result does not depend on their number. It is `sor` in another order of the unknowns, and for
-    a consistently ordered A it has the same spectral radius.
+    (`conjugo.solvers.threads`); the result does not depend on their number. It is `sor` in another order of the
+    unknowns, and for a consistently ordered A it has the same spectral radius.
 
     References
     ----------

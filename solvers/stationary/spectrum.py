@@ -62,13 +62,20 @@ def axis_eigenvalues(axis: Axis) -> NDArray[np.float64]:
 
 
 def lanczos_bounds(
-    A: LinearOperator, M: LinearOperator | None, like: Array, *, steps: int = 1000, accuracy: float = 0.02, seed: int = 0
+    A: LinearOperator,
+    M: LinearOperator | None,
+    like: Array,
+    *,
+    steps: int = 1000,
+    accuracy: float = 0.02,
+    seed: int = 0,
 ) -> tuple[float, float]:
     """Extreme Ritz values of M A (A symmetric, M symmetric positive definite), null space of A apart.
 
     The Lanczos matrix is read off the coefficients of the conjugate gradient method for a random right-hand side in the
-    library, precision and device of the vector `like` (Saad, sec. 6.7.3). Stops once a quarter more steps moved the smallest value by less
-    than `accuracy`, relative to itself. Ritz values lie inside the spectrum: the smallest is approached from above.
+    library, precision and device of the vector `like` (Saad, sec. 6.7.3). Stops once a quarter more steps moved the
+    smallest value by less than `accuracy`, relative to itself. Ritz values lie inside the spectrum: the smallest is
+    approached from above.
     """
     xp = array_namespace(like)
     real = xp.float32 if like.dtype in (xp.float32, xp.complex64) else xp.float64

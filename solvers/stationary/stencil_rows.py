@@ -48,7 +48,9 @@ class StencilRows:
 
     def sweep(self, x: NDArray[Any], b: NDArray[Any], omega: float, backward: bool = False) -> None:
         """Relax every unknown in order, or in the opposite order."""
-        sweeps.lexicographic(x.reshape(self.rows_shape), b.reshape(self.rows_shape), self.layout, self._work(), omega, backward)
+        sweeps.lexicographic(
+            x.reshape(self.rows_shape), b.reshape(self.rows_shape), self.layout, self._work(), omega, backward
+        )
 
     def relax_colours(self, x: NDArray[Any], b: NDArray[Any], omega: float) -> float:
         """Relax the red unknowns, then the black ones; return ||b - A x||^2 afterwards.
@@ -101,7 +103,7 @@ def periodic_axes(A: SeparableStencil | VariableStencil) -> tuple[bool, ...]:
 def _separable(A: SeparableStencil, dtype: np.dtype[Any]) -> sweeps.Layout:
     """Tables of one row; what depends on the slower axes sits in the scalars of the rows."""
     fast = A.axes[-1]
-    n0, n1 = ((1, 1) + A.grid_shape[:-1])[-2:]
+    n0, n1 = (1, 1, *A.grid_shape[:-1])[-2:]
     row = np.zeros((n0, n1, 7))
     row[..., 5:] = 1.0
     row[..., 4] = A.shift
@@ -117,17 +119,17 @@ def _separable(A: SeparableStencil, dtype: np.dtype[Any]) -> sweeps.Layout:
     def table(values: NDArray[np.float64]) -> NDArray[Any]:
         return np.array(values[None, :], dtype=dtype)
 
-    weights = table(fast.weight)[0], table(1 / fast.weight)[0]
+    weight, inverse_weight = table(fast.weight)[0], table(1 / fast.weight)[0]
     ones = table(np.ones(len(fast)))
-    low, up, diag = table(fast.lower), table(fast.upper), table(fast.diag)
+    lower, upper, diagonal = table(fast.lower), table(fast.upper), table(fast.diag)
     rows = np.ascontiguousarray(row.reshape(-1, 7), dtype=dtype)
-    return sweeps.Layout(n0, n1, rows, ones, ones, ones, ones, low, up, diag, *weights, 0, 0)
+    return sweeps.Layout(n0, n1, rows, ones, ones, ones, ones, lower, upper, diagonal, weight, inverse_weight, 0, 0)
 
 
 def _variable(A: VariableStencil, dtype: np.dtype[Any]) -> sweeps.Layout:
     """Tables that are the stencil's own arrays."""
     m = A.grid_shape[-1]
-    n0, n1 = ((1, 1) + A.grid_shape[:-1])[-2:]
+    n0, n1 = (1, 1, *A.grid_shape[:-1])[-2:]
 
     def table(values: NDArray[Any]) -> NDArray[Any]:
         return np.require(values.reshape(-1, m), dtype, ["C", "W"])
