@@ -85,7 +85,7 @@ def poisson(
 
     if order not in (1, 2, 3):
         raise ValueError(f"order = {order}: expected 1, 2 or 3")
-    if isinstance(coefficient, int | float) and not (coefficient > 0 and math.isfinite(coefficient)):
+    if not callable(coefficient) and not (coefficient > 0 and math.isfinite(coefficient)):
         raise ValueError(
             f"coefficient = {coefficient}: expected a positive number, or a function of the UFL coordinate"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, Literal
 
 import numpy as np
@@ -198,12 +199,13 @@ def make_grid(
     >>> grid.spacing
     (0.25, 0.25)
     """
-    counts = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
-    if not 1 <= len(counts) <= 3:
-        raise ValueError(f"shape = {counts}: expected 1, 2 or 3 axes")
+    counts: tuple[Any, ...] = (shape,) if isinstance(shape, Integral) else tuple(shape)  # type: ignore[arg-type]
+    if not 1 <= len(counts) <= 3 or not all(isinstance(n, Integral) for n in counts):
+        raise ValueError(f"shape = {counts}: expected 1, 2 or 3 axes, an int each")
+    counts = tuple(int(n) for n in counts)
     if centring not in ("vertex", "cell"):
         raise ValueError(f"centring = {centring!r}: expected 'vertex' or 'cell'")
-    sides = (float(lengths),) * len(counts) if isinstance(lengths, int | float) else tuple(float(x) for x in lengths)
+    sides = tuple(float(x) for x in ([lengths] * len(counts) if isinstance(lengths, Real) else lengths))  # type: ignore[union-attr]
     if len(sides) != len(counts):
         raise ValueError(f"lengths = {lengths}: expected one number, or one for each of the {len(counts)} axes")
     ends = parse_boundary(bc, len(counts))

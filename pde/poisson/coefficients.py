@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from conjugo.pde.fields import gaussian_field
 from conjugo.pde.grid import Grid
+from conjugo.pde.poisson.balls import random_balls
 
 type Values = NDArray[np.float64]
 
@@ -168,27 +169,17 @@ def checkerboard(grid: Grid, *, contrast: float | None = None, seed: int = 0, ti
 
 
 def inclusions(
-    grid: Grid,
-    *,
-    contrast: float | None = None,
-    seed: int = 0,
-    count: int = 24,
-    radius: float = 0.08,
+    grid: Grid, *, contrast: float | None = None, seed: int = 0, count: int = 24, density: float = 0.5
 ) -> Values:
-    """Return 1 with `count` random balls (radius in shortest sides) where k is the contrast (1e4 by default).
+    """Return 1 outside and the contrast (1e4 by default) inside `count` random balls, see `balls.random_balls`.
 
     Examples
     --------
     >>> grid = Grid((4,), (0.25,), (0.125,))
-    >>> inclusions(grid, contrast=9.0, count=1, radius=0.5, seed=1)
+    >>> inclusions(grid, contrast=9.0, count=1, density=2.0)
     array([9., 9., 9., 9.])
     """
-    rng = np.random.default_rng(seed)
-    inside = np.zeros(grid.shape, dtype=bool)
-    size = radius * min(grid.lengths)
-    for centre in rng.random((count, len(grid.shape))) * np.array(grid.lengths):
-        inside |= sum((x - c) ** 2 for x, c in zip(grid.open_mesh(), centre, strict=True)) < size**2
-    return _two_values(grid, inside, contrast)
+    return _two_values(grid, random_balls(grid, count=count, density=density, seed=seed), contrast)
 
 
 def channels(
@@ -272,7 +263,7 @@ def resolve_coefficient(
     Raises
     ------
     ValueError
-        For unknown names, wrong shapes, NaN, and values that are not positive.
+        For unknown names, wrong shapes, NaN, values that are not positive, and a contrast without a name.
 
     Examples
     --------
@@ -286,6 +277,8 @@ def resolve_coefficient(
             return 1.0, constant_coefficient(1.0)
         k = COEFFICIENTS[coefficient](grid, contrast=contrast, seed=seed)
         return k, smooth_coefficient(grid.lengths, contrast) if coefficient == "smooth" else None
+    if contrast is not None:
+        raise ValueError(f"contrast = {contrast} is for a named coefficient: scale the values of your own instead")
     if isinstance(coefficient, Coefficient):
         k = np.array(np.broadcast_to(coefficient.value(*grid.open_mesh()), grid.shape), dtype=np.float64)
         return _positive(k), coefficient

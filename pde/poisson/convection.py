@@ -56,7 +56,7 @@ def recirculating(*x: Any) -> tuple[Any, ...]:
 def convection_diffusion(
     shape: Sequence[int] | int,
     *,
-    velocity: Velocity = (1.0, 0.5, 0.25),
+    velocity: Velocity | None = None,
     diffusion: float = 1e-2,
     scheme: Scheme = "upwind",
     bc: Boundary = "dirichlet",
@@ -73,8 +73,8 @@ def convection_diffusion(
     shape, bc, centring, lengths, seed
         As for `poisson`; the sides of a Neumann axis have zero diffusive flux (an outflow).
     velocity : sequence of float, "recirculating" or callable
-        v: constant, one number an axis (the default is cut to the dimensions); a vortex (2 and 3 dimensions); or a
-        function of the coordinates that returns one component an axis.
+        v: constant, one number an axis, by default (1, 0.5, 0.25) as far as there are axes; a vortex (2 and 3
+        dimensions); or a function of the coordinates that returns one component an axis.
     diffusion : float
         eps > 0.
     scheme : {"upwind", "central"}
@@ -140,8 +140,10 @@ def convection_diffusion(
     return LinearProblem(A, (f * weights).ravel(), sampled(u.value(*x), grid.shape).ravel(), grid, name)
 
 
-def _velocity(velocity: Velocity, grid: Grid) -> tuple[list[Values], bool]:
+def _velocity(velocity: Velocity | None, grid: Grid) -> tuple[list[Values], bool]:
     """Velocity components at the unknowns, and whether they are constant."""
+    if velocity is None:
+        velocity = (1.0, 0.5, 0.25)[: len(grid.shape)]
     if isinstance(velocity, str):
         if velocity != "recirculating":
             raise ValueError(f"velocity = {velocity!r}: expected 'recirculating', numbers or a function")
@@ -152,8 +154,6 @@ def _velocity(velocity: Velocity, grid: Grid) -> tuple[list[Values], bool]:
         parts = list(velocity(*grid.open_mesh()))
     else:
         parts = list(velocity)
-        if tuple(parts) == (1.0, 0.5, 0.25):
-            parts = parts[: len(grid.shape)]
     if len(parts) != len(grid.shape) or not all(np.all(np.isfinite(v)) for v in parts):
         raise ValueError(f"velocity has {len(parts)} components: expected {len(grid.shape)} finite ones, one an axis")
     if callable(velocity):
@@ -182,7 +182,8 @@ def _rows(line: Line, scheme: Scheme) -> tuple[Row, Row]:
             diag[end], inner[end] = (sign / (2 * h), -sign / (2 * h)) if halved else (0.0, 0.0)
         elif halved and line.ends[side] == "dirichlet":
             diag[end], outer[end] = -sign / (2 * h), sign / h
-    return (lower, diag, upper), (lower, diag, upper)
+    row = (lower, diag, upper)
+    return row, row
 
 
 def _axis(line: Line, diffusion: float, v: float, rows: tuple[Row, Row]) -> Axis:
@@ -251,8 +252,7 @@ def _fold(
 
 def _wall_share(line: Line, side: int, rows: tuple[Row, Row], near: Values) -> Values | float:
     """Which part of du/dx next to a Neumann wall the scheme takes from the wall's slope."""
-    central = rows[0] is rows[1] or np.array_equal(rows[0][1], rows[1][1])
-    if central:
+    if rows[0] is rows[1]:  # central
         return 0.5 if line.reach[side] > 0 else 1.0
     inflow = near > 0 if side == 0 else near < 0  # upstream lies beyond the wall
     return np.where(inflow, 1.0, 0.0)

@@ -250,7 +250,9 @@ def assemble_stencil(
         diag[~active], walls[~active] = 1.0, 0.0
     stencil = VariableStencil(diag, upper, active=active)
     if np.all(np.asarray(reaction) == 0):
-        stencil.nullspace = null_space(stencil, walls)
+        nullspace = null_space(stencil, walls)
+        if nullspace is not None:
+            stencil = VariableStencil(diag, upper, active=active, nullspace=nullspace)
     return stencil, walls
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conjugo.pde.grid import Grid
+from conjugo.pde.poisson.balls import random_balls
 
 type Mask = NDArray[np.bool_]
 
@@ -78,21 +79,16 @@ def l_shape(grid: Grid) -> Mask:
     return np.asarray(np.broadcast_to((x < 0.5 - 1e-9) | (y < 0.5 - 1e-9), grid.shape)).copy()
 
 
-def obstacles(grid: Grid, *, count: int = 12, radius: float = 0.06, seed: int = 0) -> Mask:
-    """Keep the box without `count` random balls (radius in shortest sides).
+def obstacles(grid: Grid, *, count: int = 12, density: float = 0.15, seed: int = 0) -> Mask:
+    """Keep the box without `count` random balls, see `balls.random_balls`.
 
     Examples
     --------
     >>> from conjugo.pde.poisson.boundary import make_grid
-    >>> round(float(obstacles(make_grid((40, 40), centring="cell")[0], count=1, radius=0.1).mean()), 2)
-    0.97
+    >>> bool(0.8 < obstacles(make_grid((40, 40), centring="cell")[0]).mean() < 1)
+    True
     """
-    rng = np.random.default_rng(seed)
-    inside = np.ones(grid.shape, dtype=bool)
-    size = radius * min(grid.lengths)
-    for centre in rng.random((count, len(grid.shape))) * np.array(grid.lengths):
-        inside &= sum((x - c) ** 2 for x, c in zip(grid.open_mesh(), centre, strict=True)) >= size**2
-    return inside
+    return ~random_balls(grid, count=count, density=density, seed=seed)
 
 
 def _two_or_more(grid: Grid) -> tuple[Any, ...]:
@@ -174,7 +170,7 @@ def tank(shape: Sequence[int], *, level: float = 0.7, seed: int = 0) -> NDArray[
     waves: Any = sum((np.cos(2 * np.pi * t) for t in across), start=np.zeros(1))
     fluid = np.broadcast_to(height < level + 0.05 * waves, grid.shape)
     cells = np.where(fluid, Cell.FLUID, Cell.AIR).astype(np.int8)
-    cells[~obstacles(grid, count=4, radius=0.08, seed=seed)] = Cell.SOLID
+    cells[~obstacles(grid, count=4, density=0.08, seed=seed)] = Cell.SOLID
     return cells
 
 
@@ -203,10 +199,7 @@ def porous(shape: Sequence[int], *, count: int = 40, density: float = 0.6, seed:
     >>> bool(0.2 < porous((50, 50)).mean() < 0.6)
     True
     """
-    grid = _unit_cells(shape)
-    unit_ball = (2.0, np.pi, 4 * np.pi / 3)[len(grid.shape) - 1]
-    radius = (density / (count * unit_ball)) ** (1 / len(grid.shape))
-    fluid = obstacles(grid, count=count, radius=radius, seed=seed)
+    fluid = obstacles(_unit_cells(shape), count=count, density=density, seed=seed)
     return np.where(fluid, Cell.FLUID, Cell.SOLID).astype(np.int8)
 
 

@@ -8,24 +8,19 @@ import sys
 import pytest
 
 SCRIPTS = {
-    "everything": """
-from conjugo.pde import Grid, LinearProblem, convection_diffusion, helmholtz, load_matrix, poisson, pressure
-assert all(map(callable, (poisson, pressure, convection_diffusion, helmholtz, load_matrix)))
-""",
-    "module first": """
+    "folder first": """
 import conjugo.pde.poisson.masks
 from conjugo.pde import poisson
 assert callable(poisson)
 """,
-    "module later": """
-from conjugo.pde import poisson
+    "function first": """
+import sys
+from conjugo.pde import Grid, LinearProblem, convection_diffusion, helmholtz, load_matrix, poisson, pressure
 import conjugo.pde.poisson.masks, conjugo.pde, conjugo.pde.fem
-from conjugo.pde.poisson import coefficients, masks
+from conjugo.pde.poisson import COEFFICIENTS, MASKS, coefficients, masks
 assert conjugo.pde.poisson is poisson and callable(poisson)
-""",
-    "no extras": """
-import sys, conjugo.pde, conjugo.pde.fem
-conjugo.pde.poisson((4, 4))
+assert masks.MASKS is MASKS and coefficients.COEFFICIENTS is COEFFICIENTS
+poisson((4, 4))
 assert not {"torch", "dolfinx", "petsc4py", "mpi4py", "pyamg"} & set(sys.modules)
 """,
     "missing fem": """

@@ -25,6 +25,7 @@ EMPTY = np.zeros((8, 8), dtype=bool)
         ({"coefficient": "marble"}, "expected one of constant, smooth, lognormal"),
         ({"coefficient": "channels", "contrast": 0.5}, "contrast = 0.5"),
         ({"coefficient": "channels", "rhs": "exact"}, "rhs='discrete'"),
+        ({"coefficient": 2.0, "contrast": 10.0}, "contrast = 10.0 is for a named coefficient"),
         ({"bc": "robin"}, "expected one of dirichlet, neumann, periodic"),
         ({"bc": ["dirichlet"] * 3}, "3 entries"),
         ({"bc": [("periodic", "neumann"), "neumann"]}, "periodic at both ends or at none"),
@@ -53,6 +54,9 @@ def test_poisson(options: dict[str, Any], message: str) -> None:
 def test_shapes() -> None:
     with pytest.raises(ValueError, match="expected 1, 2 or 3 axes"):
         poisson((4, 4, 4, 4))
+    with pytest.raises(ValueError, match="an int each"):
+        poisson((4.5, 4))  # type: ignore[arg-type]
+    assert poisson(np.int64(5), lengths=np.float32(2.0)).n == 5  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="expected at least 3"):
         poisson((2, 8), bc="periodic")
     with pytest.raises(ValueError, match="expected at least 2"):
