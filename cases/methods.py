@@ -167,6 +167,36 @@ def multigrid(**options: Any) -> Setup:
     return setup
 
 
+def cycle(**options: Any) -> Callable[[Any], Any]:
+    """Return the set-up of a multigrid cycle as a preconditioner."""
+    return lambda A: solvers.Multigrid(A, **options)
+
+
+def fast_poisson(**options: Any) -> Setup:
+    """Set up the direct solve by transforms."""
+
+    def setup(problem: LinearProblem) -> Solve:
+        direct_solve = solvers.FastPoisson(problem.A, **options)
+
+        def solve(b: Any, *, rtol: float, maxiter: int | None = None, callback: Any = None) -> SolveResult:
+            result: SolveResult = direct_solve.solve(b, rtol=rtol)
+            return result
+
+        return solve
+
+    return setup
+
+
+def full_multigrid(problem: LinearProblem) -> Solve:
+    """Set up full multigrid, which stops at the discretisation's accuracy and not at a tolerance."""
+
+    def solve(b: Any, *, rtol: float, maxiter: int | None = None, callback: Any = None) -> SolveResult:
+        result: SolveResult = solvers.full_multigrid(problem.A, b)
+        return result
+
+    return solve
+
+
 def on_matrix(factory: Callable[[Any], Solve]) -> Setup:
     """Set up a solver of assembled matrices on the active unknowns only."""
 
@@ -211,6 +241,17 @@ def petsc(options: str) -> Callable[[Any], Solve]:
 
 METHODS: tuple[Method, ...] = (
     Method("auto", AUTOMATIC, automatic),
+    Method("fast poisson", "direct", fast_poisson(), constant),
+    Method("fast poisson thomas", "direct", fast_poisson(method="thomas"), constant),
+    Method("full multigrid", "multigrid", full_multigrid, constant),
+    Method("multigrid", "multigrid", multigrid(), symmetric_grid),
+    Method("multigrid W", "multigrid", multigrid(cycle="W"), symmetric_grid),
+    Method("multigrid F", "multigrid", multigrid(cycle="F"), symmetric_grid),
+    Method("multigrid chebyshev", "multigrid", multigrid(smoother="chebyshev"), symmetric_grid),
+    Method("multigrid float64", "multigrid", multigrid(precision="float64"), symmetric_grid),
+    Method("cg + multigrid", "multigrid + Krylov", krylov("cg", cycle(symmetric=True)), symmetric_grid),
+    Method("fcg + multigrid", "multigrid + Krylov", krylov("fcg", cycle()), symmetric_grid),
+    Method("fgmres + multigrid", "multigrid + Krylov", krylov("fgmres", cycle()), symmetric_grid),
     Method("splu", "direct", on_matrix(lambda A: solvers.splu(A).solve)),
     Method("ruge-stuben", "algebraic multigrid", on_matrix(lambda A: solvers.ruge_stuben(A).solve), symmetric, "pyamg"),
     Method("smoothed aggregation", "algebraic multigrid",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from conjugo.solvers.krylov.fgmres import fgmres
     from conjugo.solvers.krylov.minres import minres
     from conjugo.solvers.krylov.recycling import RecyclingCG
+    from conjugo.solvers.multigrid.multigrid import Multigrid
     from conjugo.solvers.parallel import get_threads, set_threads, threads
     from conjugo.solvers.preconditioners.chebyshev import chebyshev_preconditioner
     from conjugo.solvers.preconditioners.incomplete import ic0, mic
@@ -53,6 +54,7 @@ _HOME = {
     "lgmres": "adapters.scipy",
     "mic": "preconditioners.incomplete",
     "minres": "krylov.minres",
+    "Multigrid": "multigrid.multigrid",
     "petsc": "adapters.petsc",
     "PetscSolver": "adapters.petsc",
     "RecyclingCG": "krylov.recycling",
@@ -92,6 +94,7 @@ __all__ = [
     "lgmres",
     "mic",
     "minres",
+    "Multigrid",
     "petsc",
     "red_black_sor",
     "ruge_stuben",
