@@ -110,6 +110,8 @@ def check_system(A: LinearOperator, b: Array, x0: Array | None) -> None:
         raise ValueError(f"b has dtype {b.dtype}: expected a floating type; convert with b.astype(float)")
     if x0 is not None and tuple(x0.shape) != tuple(b.shape):
         raise ValueError(f"x0 has shape {tuple(x0.shape)} but b has {tuple(b.shape)}: they must agree")
+    if x0 is not None and xp.isdtype(x0.dtype, "complex floating") and not xp.isdtype(b.dtype, "complex floating"):
+        raise ValueError(f"x0 has dtype {x0.dtype} but b has {b.dtype}: pass a complex b, or the real part of x0")
     for name, value in (("b", b), ("x0", x0)):
         if value is not None and not bool(xp.all(xp.isfinite(value))):
             raise ValueError(f"{name} holds NaN or infinity: expected finite values; look at how {name} was computed")
@@ -259,7 +261,7 @@ class Monitor:
         self.replaced = False
         current: Any = norm(r, self.xp) if rnorm is None else rnorm
         current = float(current) if self.b.ndim == 1 else np.asarray(current, dtype=np.float64)
-        exact = exact or (not self.history and self._nullspace is None)
+        exact = exact or (r is self.r and not self.history and self._nullspace is None)
         if self.status is not None:  # the first call records the residual even where there is nothing to do
             self.history = self.history or [current]
             return False

@@ -46,7 +46,7 @@ class OnlyMatvec:
     shape = (2, 2)
     dtype = np.dtype(float)
 
-    def matvec(self, x: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    def matvec(self, x: np.ndarray) -> np.ndarray:
         return 2 * x
 
 
