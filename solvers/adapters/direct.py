@@ -161,6 +161,7 @@ def splu(A: LinearOperator, **options: Any) -> Factorization:
     >>> splu(np.array([[2.0, 1.0], [-1.0, 1.0]])).solve(np.array([3.0, 0.0])).x
     array([1., 1.])
     """
+    A = as_operator(A)
     if len(A.shape) != 2 or A.shape[0] != A.shape[1]:
         raise ValueError(f"A has shape {tuple(A.shape)}: expected a square matrix (n, n)")
     return Factorization(A, **options)

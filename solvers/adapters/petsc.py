@@ -241,7 +241,15 @@ class _Run:
         return float(self.r.norm())
 
     def _test(self, ksp: Any, iteration: int, rnorm: float) -> int | None:
-        """PETSc's convergence test: record, then decide."""
+        """PETSc's convergence test; Ctrl-C reaches Python here and keeps what was reached."""
+        try:
+            return self._decide_now(ksp, iteration, rnorm)
+        except KeyboardInterrupt:
+            self.status, self.details["note"] = Status.STOPPED, "interrupted; x holds the last iterate"
+            return _STOPPED
+
+    def _decide_now(self, ksp: Any, iteration: int, rnorm: float) -> int | None:
+        """Record the norm, then decide."""
         if iteration == 0:
             return self._petsc_rule(rnorm)
         self.history.append(float(rnorm))

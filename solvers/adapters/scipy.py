@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from conjugo.solvers.adapters.host import HostOperator, by_columns
 from conjugo.solvers.krylov.preconditioned import check_preconditioner
 from conjugo.solvers.monitor import REPLACEMENTS, Callback, Monitor, norm
-from conjugo.solvers.operators.protocol import Array, LinearOperator, is_linear
+from conjugo.solvers.operators.protocol import Array, LinearOperator, as_operator, is_linear
 from conjugo.solvers.result import SolveResult, Status
 
 PATIENCE = 3
@@ -99,6 +99,7 @@ def gmres(
     >>> x.round(8), info
     (array([1., 1.]), 0)
     """
+    A = as_operator(A)
     _check(A, M, "gmres")
     if callback_type not in (None, "x", "pr_norm", "legacy"):
         raise ValueError(f"callback_type = {callback_type!r}: expected 'x', 'pr_norm' or 'legacy'")

@@ -105,11 +105,11 @@ def fgmres(
             if ended:
                 r = b - A @ x
             going = monitor.proceed(x, r, rnorm=None if ended else cycle.rnorm, exact=ended)
-            if ended or monitor.replaced:
+            if going and (ended or monitor.replaced):
                 old, cycle = cycle, _Cycle(x, monitor.r if monitor.replaced else r, steps, keep=M is not None)
                 fell = np.any((cycle.start < 0.99 * old.start) & (old.start > monitor.tolerance))
                 idle = 0 if fell or monitor.replaced else idle + 1
-                going = going and not _gave_up(monitor, idle, old.broken, restart)
+                going = not _gave_up(monitor, idle, old.broken, restart)
     return monitor.result(cycle.solution(), restart=restart, **({"rejected": rejected} if rejected else {}))
 
 

@@ -200,6 +200,24 @@ def test_callback_stops(name: str, how: str) -> None:
     assert np.all(np.isfinite(result.x))
 
 
+@pytest.mark.parametrize("name", [name for name in METHODS if name != "splu"])
+def test_interrupt_keeps_what_was_reached(name: str) -> None:
+    calls = iter(range(1000))
+
+    def callback(x: Any) -> None:
+        if next(calls) == 2:
+            raise KeyboardInterrupt
+
+    options = {"restart": 5} if name == "gmres" else {"inner_m": 5} if name == "lgmres" else {}
+    options |= {"m": 5} if name == "gcrotmk" else {}
+    b = right_hand_side()
+    result = METHODS[name](laplacian(), b, rtol=1e-12, callback=callback, **options)
+    assert result.status is Status.STOPPED
+    assert "interrupted" in result.message
+    assert result.residuals[-1] == pytest.approx(np.linalg.norm(b - laplacian() @ result.x), rel=1e-10)
+    assert result.residuals[-1] < np.linalg.norm(b)
+
+
 @every
 def test_inputs_stay_as_they_were(name: str) -> None:
     A, b, x0 = laplacian(), right_hand_side(), np.ones(N * N)
