@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import scipy.linalg
 from array_api_compat import array_namespace, device
@@ -16,7 +18,7 @@ FIRST_LOOK = 20
 
 
 def jacobi_bounds(
-    A: LinearOperator, diagonal: NDArray[np.float64], *, steps: int = 1000, accuracy: float = 0.02, seed: int = 0
+    A: LinearOperator, diagonal: NDArray[np.floating[Any]], *, steps: int = 1000, accuracy: float = 0.02, seed: int = 0
 ) -> tuple[float, float]:
     """Smallest and largest eigenvalue of D^-1 A for a symmetric A, null space apart.
 
@@ -30,7 +32,7 @@ def jacobi_bounds(
     return lanczos_bounds(A, Diagonal(1 / diagonal), like, steps=steps, accuracy=accuracy, seed=seed)
 
 
-def _separable_bounds(A: SeparableStencil, diagonal: NDArray[np.float64]) -> tuple[float, float] | None:
+def _separable_bounds(A: SeparableStencil, diagonal: NDArray[np.floating[Any]]) -> tuple[float, float] | None:
     scaled = diagonal / A.weights().ravel()
     if not A.symmetric or np.ptp(scaled) > 1e-12 * abs(scaled[0]):
         return None

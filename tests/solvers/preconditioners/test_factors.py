@@ -20,7 +20,13 @@ from conjugo.solvers.preconditioners.incomplete_lu import incomplete_lu
 from conjugo.solvers.preconditioners.jacobi import jacobi
 from conjugo.solvers.preconditioners.ssor import ssor
 
-FACTORIES = {"jacobi": jacobi, "ssor": ssor, "ic0": ic0, "mic": mic, "chebyshev": chebyshev_preconditioner}
+FACTORIES: dict[str, Any] = {
+    "jacobi": jacobi,
+    "ssor": ssor,
+    "ic0": ic0,
+    "mic": mic,
+    "chebyshev": chebyshev_preconditioner,
+}
 
 
 def forms(A: Any) -> list[Any]:
@@ -116,7 +122,7 @@ def test_ic0_is_petscs() -> None:
     pc.setFactorLevels(0)
     pc.setFactorOrdering("natural")
     pc.setUp()
-    r = np.random.default_rng(0).standard_normal(60)
+    r: Any = np.random.default_rng(0).standard_normal(60)
     x, y = PETSc.Vec().createWithArray(r), PETSc.Vec().createSeq(60)
     pc.apply(x, y)
     np.testing.assert_allclose(ic0(matrix) @ r, y.getArray(), rtol=1e-10)

@@ -154,4 +154,5 @@ def test_divergence_is_a_status() -> None:
 
 
 def test_integers_and_lists_are_welcome() -> None:
-    assert gauss_seidel([[2, -1], [-1, 2]], [1, 1], maxiter=60).x == pytest.approx([1, 1], abs=1e-4)
+    nested: Any = [[2, -1], [-1, 2]]
+    assert gauss_seidel(nested, [1, 1], maxiter=60).x == pytest.approx([1, 1], abs=1e-4)

@@ -15,7 +15,7 @@ from conjugo.solvers.stationary.red_black import red_black_sor
 from conjugo.solvers.stationary.rows import rows_of
 from conjugo.solvers.stationary.sor import sor
 
-ALL = {**STENCILS, **{f"nonsymmetric {name}": A for name, A in NONSYMMETRIC.items()}}
+ALL: dict[str, Any] = {**STENCILS, **{f"nonsymmetric {name}": A for name, A in NONSYMMETRIC.items()}}
 
 
 def start(A: Any, dtype: Any = np.float64, seed: int = 1) -> tuple[Any, Any, Any]:
@@ -93,7 +93,8 @@ def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(stencil_rows, "PARALLEL_SIZE", 1)
     monkeypatch.setattr(csr_rows, "PARALLEL_SIZE", 1)
-    for A in (poisson(24), poisson(24).tocsr(), STENCILS["variable 3d"]):
+    operators: list[Any] = [poisson(24), poisson(24).tocsr(), STENCILS["variable 3d"]]
+    for A in operators:
         b = np.random.default_rng(0).standard_normal(A.shape[0])
         one = red_black_sor(A, b, omega=1.5, maxiter=20)
         with threads(3):
