@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -120,113 +122,99 @@ def poisson(
     """
     grid, lines = make_grid(shape, bc=bc, centring=centring, lengths=lengths)
     k, function = resolve_coefficient(coefficient, grid, contrast=contrast, seed=seed)
-    factors = _factors(anisotropy, len(grid.shape))
-    active = resolve_mask(mask, grid)
-    if mask_bc not in ("dirichlet", "neumann"):
-        raise ValueError(f"mask_bc = {mask_bc!r}: expected 'dirichlet' or 'neumann'")
-    if not math.isfinite(shift):
-        raise ValueError(f"shift = {shift}: expected a finite number")
-    if isinstance(rhs, str) and rhs not in RIGHT_HAND_SIDES:
-        raise ValueError(f"rhs = {rhs!r}: expected one of {', '.join(RIGHT_HAND_SIDES)}, an ExactSolution or an array")
-
-    manufactured = isinstance(rhs, ExactSolution) or (isinstance(rhs, str) and rhs in ("exact", "discrete"))
-    solution = rhs if isinstance(rhs, ExactSolution) else product_solution([line.ends for line in lines], grid.lengths)
+    medium = _Medium(grid, lines, k, function, _factors(anisotropy, grid), resolve_mask(mask, grid), mask_bc)
+    kind = rhs if isinstance(rhs, str) else "exact" if isinstance(rhs, ExactSolution) else "given"
     data = BoundaryData.of_numbers(boundary_value, boundary_flux)
-    if manufactured and data is not None:
-        raise ValueError("boundary_value and boundary_flux must stay 0 with a manufactured rhs, which brings its own")
-    if manufactured and not (isinstance(rhs, str) and rhs == "discrete"):
-        if function is None:
-            raise ValueError(f"rhs = 'exact' needs a constant or differentiable coefficient, not {coefficient!r}: "
-                             "pass a Coefficient with its gradient, or use rhs='discrete'")  # fmt: skip
-        x = grid.open_mesh()
-        f = sampled(source(solution, x, coefficient=function, anisotropy=factors, shift=shift), grid.shape)
-        data = BoundaryData.of_solution(solution, function, factors)
+    _check(kind, data, medium, shift)
+
+    u = rhs if isinstance(rhs, ExactSolution) else product_solution([line.ends for line in lines], grid.lengths)
+    x = grid.open_mesh()
+    if kind == "white":
+        b = np.random.default_rng([seed, 1]).standard_normal(grid.shape)  # not the coefficient's own stream
+    elif kind == "exact" and function is not None:
+        data = BoundaryData.of_solution(u, function, medium.factors)
+        b = sampled(source(u, x, coefficient=function, anisotropy=medium.factors, shift=shift), grid.shape)
     else:
-        f = _plain(rhs, solution, grid, seed)
+        b = given(rhs, grid.shape) if kind == "given" else sampled(u.value(*x), grid.shape)
+    if kind != "white":
+        b *= faces.volumes(lines)
 
-    A, conductances = _operator(k, function, lines, factors, grid, active, mask_bc, shift)
-    if not (isinstance(rhs, str) and rhs == "white"):
-        f *= faces.volumes(lines)
+    A, conductances = _operator(medium, shift)
     if data is not None:
-        _fold(f, k, lines, factors, grid, active, conductances, data)
-    exact = sampled(solution.value(*grid.open_mesh()), grid.shape).ravel() if manufactured else None
-    if exact is not None and active is not None:
-        exact[~active.ravel()] = 0.0
-    if isinstance(rhs, str) and rhs == "discrete":
-        f = np.asarray(A @ exact).reshape(grid.shape)
-    return LinearProblem(A, compatible(f, A), exact, grid, _name(grid, coefficient, mask))
+        fold_walls(b, partial(_wall_conductance, medium, conductances), lines, grid, data)
+        if conductances is not None and medium.active is not None:
+            fold_mask(b, conductances, lines, grid, data, medium.active)
+    exact = None
+    if kind in ("exact", "discrete"):
+        exact = sampled(u.value(*x), grid.shape)
+        if medium.active is not None:
+            exact[~medium.active] = 0.0
+        exact = exact.ravel()
+        if kind == "discrete":
+            b = np.asarray(A @ exact)
+    return LinearProblem(A, compatible(b, A), exact, grid, _name(grid, coefficient, mask))
 
 
-def _factors(anisotropy: Sequence[float] | None, dimensions: int) -> tuple[float, ...]:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Medium:
+    """Where the unknowns are and what surrounds them: everything the operator is made of, save the shift."""
+
+    grid: Grid
+    lines: tuple[Line, ...]
+    k: float | Values
+    function: Coefficient | None
+    factors: tuple[float, ...]
+    active: Mask | None
+    edge: Literal["dirichlet", "neumann"]
+
+
+def _factors(anisotropy: Sequence[float] | None, grid: Grid) -> tuple[float, ...]:
     """Check the anisotropy factors."""
-    if anisotropy is None:
-        return (1.0,) * dimensions
-    factors = tuple(float(a) for a in anisotropy)
-    if len(factors) != dimensions or not all(a > 0 and math.isfinite(a) for a in factors):
-        raise ValueError(f"anisotropy = {anisotropy}: expected {dimensions} positive factors, one an axis")
+    d = len(grid.shape)
+    factors = (1.0,) * d if anisotropy is None else tuple(float(a) for a in anisotropy)
+    if len(factors) != d or not all(a > 0 and math.isfinite(a) for a in factors):
+        raise ValueError(f"anisotropy = {anisotropy}: expected {d} positive factors, one an axis")
     return factors
 
 
-def _plain(rhs: Any, solution: ExactSolution, grid: Grid, seed: int) -> Values:
-    """Sample f where nothing is manufactured."""
-    if not isinstance(rhs, str):
-        return given(rhs, grid.shape)
-    if rhs == "white":
-        # its own stream: the coefficient may have used the same seed
-        return np.random.default_rng([seed, 1]).standard_normal(grid.shape)
-    return sampled(solution.value(*grid.open_mesh()), grid.shape)
+def _check(kind: str, data: BoundaryData | None, medium: _Medium, shift: float) -> None:
+    """Refuse options that are unknown or contradict each other."""
+    if kind not in (*RIGHT_HAND_SIDES, "given"):
+        raise ValueError(f"rhs = {kind!r}: expected one of {', '.join(RIGHT_HAND_SIDES)}, an ExactSolution or an array")
+    if medium.edge not in ("dirichlet", "neumann"):
+        raise ValueError(f"mask_bc = {medium.edge!r}: expected 'dirichlet' or 'neumann'")
+    if not math.isfinite(shift):
+        raise ValueError(f"shift = {shift}: expected a finite number")
+    if kind in ("exact", "discrete") and data is not None:
+        raise ValueError("boundary_value and boundary_flux must stay 0 with a manufactured rhs, which brings its own")
+    if kind == "exact" and medium.function is None:
+        raise ValueError("rhs = 'exact' needs a constant or differentiable coefficient: pass a Coefficient with its "
+                         "gradient, or use rhs='discrete'")  # fmt: skip
 
 
-def _operator(
-    k: float | Values,
-    function: Coefficient | None,
-    lines: Sequence[Line],
-    factors: Sequence[float],
-    grid: Grid,
-    active: Mask | None,
-    mask_bc: Literal["dirichlet", "neumann"],
-    shift: float,
-) -> tuple[SeparableStencil | VariableStencil, list[Values] | None]:
+def _operator(medium: _Medium, shift: float) -> tuple[SeparableStencil | VariableStencil, list[Values] | None]:
     """Build A, and the faces' conductances where it is a VariableStencil."""
-    if isinstance(k, float) and active is None:
-        n = grid.size
+    grid, lines, function = medium.grid, medium.lines, medium.function
+    if isinstance(medium.k, float) and medium.active is None:
         walled = any("dirichlet" in line.ends for line in lines)
-        nullspace = None if walled or shift != 0 else np.full((n, 1), n**-0.5)
-        axes = [line.axis(k * factor) for line, factor in zip(lines, factors, strict=True)]
+        nullspace = None if walled or shift != 0 else np.full((grid.size, 1), grid.size**-0.5)
+        axes = [line.axis(medium.k * factor) for line, factor in zip(lines, medium.factors, strict=True)]
         return SeparableStencil(axes, shift, nullspace=nullspace), None
-
-    def wall_values(axis: int, side: int) -> Any:
-        return grid.on_wall(function.value, axis, side) if function is not None else None
-
-    conductances = faces.face_conductances(k, lines, factors, None if function is None else wall_values)
-    if active is not None:
-        faces.cut(conductances, k, factors, lines, active, mask_bc, grid.centring)
+    wall_values = None if function is None else partial(grid.on_wall, function.value)
+    conductances = faces.face_conductances(medium.k, lines, medium.factors, wall_values)
+    if medium.active is not None:
+        faces.cut(conductances, medium.k, medium.factors, lines, medium.active, medium.edge, grid.centring)
     reaction = shift * faces.volumes(lines) if shift else 0.0
-    A, _ = faces.assemble_stencil(conductances, lines, reaction=reaction, active=active)
+    A, _ = faces.assemble_stencil(conductances, lines, reaction=reaction, active=medium.active)
     return A, conductances
 
 
-def _fold(
-    f: Values,
-    k: float | Values,
-    lines: Sequence[Line],
-    factors: Sequence[float],
-    grid: Grid,
-    active: Mask | None,
-    conductances: list[Values] | None,
-    data: BoundaryData,
-) -> None:
-    """Add the walls' data to the right-hand side, in place."""
-
-    def wall(axis: int, side: int) -> Any:
-        if conductances is not None:
-            return faces.plane(conductances[axis], axis, -side)
-        area = faces.plane(faces.volumes(lines, skip=axis), axis, 0)
-        return k * factors[axis] * lines[axis].conductance[-side] * area
-
-    fold_walls(f, wall, lines, grid, data)
-    if active is not None and conductances is not None:
-        fold_mask(f, conductances, lines, grid, data, active)
+def _wall_conductance(medium: _Medium, conductances: list[Values] | None, axis: int, side: int) -> Any:
+    """Conductances of the faces on a wall of the box; where A is separable they were never stored."""
+    if conductances is not None:
+        return faces.plane(conductances[axis], axis, -side)
+    area = faces.plane(faces.volumes(medium.lines, skip=axis), axis, 0)
+    return medium.k * medium.factors[axis] * medium.lines[axis].conductance[-side] * area
 
 
 def _name(grid: Grid, coefficient: Any, mask: Any) -> str:
