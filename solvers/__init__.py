@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from conjugo.solvers.adapters.petsc import PetscSolver, petsc
     from conjugo.solvers.adapters.pyamg import ruge_stuben, smoothed_aggregation
     from conjugo.solvers.adapters.scipy import bicgstab, gcrotmk, gmres, lgmres
+    from conjugo.solvers.direct.fast_poisson import FastPoisson, fast_poisson
     from conjugo.solvers.krylov.cg import cg
     from conjugo.solvers.krylov.deflated import deflated_cg
     from conjugo.solvers.krylov.fcg import fcg
     from conjugo.solvers.krylov.fgmres import fgmres
     from conjugo.solvers.krylov.minres import minres
     from conjugo.solvers.krylov.recycling import RecyclingCG
+    from conjugo.solvers.multigrid.fmg import full_multigrid
     from conjugo.solvers.multigrid.multigrid import Multigrid
     from conjugo.solvers.parallel import get_threads, set_threads, threads
     from conjugo.solvers.preconditioners.chebyshev import chebyshev_preconditioner
@@ -42,8 +44,11 @@ _HOME = {
     "chebyshev_preconditioner": "preconditioners.chebyshev",
     "ConvergenceError": "result",
     "deflated_cg": "krylov.deflated",
+    "fast_poisson": "direct.fast_poisson",
+    "FastPoisson": "direct.fast_poisson",
     "fcg": "krylov.fcg",
     "fgmres": "krylov.fgmres",
+    "full_multigrid": "multigrid.fmg",
     "gauss_seidel": "stationary.gauss_seidel",
     "gcrotmk": "adapters.scipy",
     "get_threads": "parallel",
@@ -73,6 +78,8 @@ _HOME = {
 
 __all__ = [
     "ConvergenceError",
+    "FastPoisson",
+    "Multigrid",
     "PetscSolver",
     "RecyclingCG",
     "SolveResult",
@@ -82,8 +89,10 @@ __all__ = [
     "chebyshev",
     "chebyshev_preconditioner",
     "deflated_cg",
+    "fast_poisson",
     "fcg",
     "fgmres",
+    "full_multigrid",
     "gauss_seidel",
     "gcrotmk",
     "get_threads",
@@ -94,7 +103,6 @@ __all__ = [
     "lgmres",
     "mic",
     "minres",
-    "Multigrid",
     "petsc",
     "red_black_sor",
     "ruge_stuben",

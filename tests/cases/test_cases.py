@@ -184,3 +184,25 @@ def test_warmup_times_every_module_of_kernels(tmp_path: Path) -> None:
     code, result, _ = run(tmp_path, "warmup", "--fast")
     assert code == 0
     assert result["seconds"] >= 0
+
+
+def test_bench_races_and_judges(tmp_path: Path) -> None:
+    code, result, folder = run(tmp_path, "bench", "--fast", "--problems", "c2", "m2", "v3")
+    assert code == 0
+    for problem in ("c2", "m2", "v3"):
+        race = result["problems"][problem]
+        assert {"cg", "cg + multigrid", "scipy cg"} <= set(race)
+        for name, lap in race.items():
+            if lap["status"] == "converged":
+                assert lap["residual"] <= 1.1e-8, name
+    assert {bar["passed"] for bar in result["bars"]} <= {True, False, None}
+    assert any("STREAM" in bar["what"] for bar in result["bars"])
+    assert "| method |" in (folder / "tables.md").read_text()
+
+
+def test_fem_shows_the_order(tmp_path: Path) -> None:
+    pytest.importorskip("dolfinx", reason="extra fem is not installed")
+    pytest.importorskip("pyamg", reason="extra amg is not installed")
+    code, result, _ = run(tmp_path, "fem", "--fast", "--domain", "square", "--order", "2", "--refinements", "1")
+    assert code == 0
+    assert result["meshes"][-1]["order"] == pytest.approx(3.0, abs=0.2)
