@@ -101,7 +101,7 @@ def race_on(name: str, config: Config) -> dict[str, Lap]:
     methods = [m for m in contenders() if m.installed and m.suits(problem)]
     small = build(spec, SMALL[len(spec.shape)])
     repeats = 1 if config.fast else config.repeats
-    with tqdm(total=repeats * len(methods), desc=name, unit="run", leave=False) as bar:
+    with tqdm(total=repeats * len(methods), desc=name, unit="run", leave=False, disable=None) as bar:
         for method in methods:
             bar.set_postfix_str(f"warming up {method.name}")
             warm_up(method, small)

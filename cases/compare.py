@@ -33,7 +33,7 @@ class Config(ProblemSpec):
     """Methods or families of methods; default all that suit the problem."""
     rtol: float = 1e-8
     """Relative tolerance of the true residual."""
-    budget: float = 5.0
+    budget: float = 3.0
     """Seconds that each solve may take; slower ones are stopped and shown as such."""
     memory: bool = True
     """Measure peak memory, in a second process."""
@@ -66,7 +66,7 @@ def compare(config: Config, problem: LinearProblem, methods: Sequence[Method]) -
     small = build(config, small_shape(config))
     outcomes: list[Outcome] = []
     best = None
-    with interruptible() as stop, tqdm(methods, desc="compare", unit="method", leave=False) as bar:
+    with interruptible() as stop, tqdm(methods, desc="compare", unit="method", leave=False, disable=None) as bar:
         for method in bar:
             bar.set_postfix_str(method.name)
             try:

@@ -44,7 +44,7 @@ def measure_kernels(sizes: KernelSizes) -> list[Verdict]:
         cg_iteration, full_multigrid, iterations_by_size, two_threads, compilation,
     ]  # fmt: skip
     verdicts: list[Verdict] = []
-    with tqdm(parts, desc="kernels", unit="part", leave=False) as bar:
+    with tqdm(parts, desc="kernels", unit="part", leave=False, disable=None) as bar:
         for part in bar:
             bar.set_postfix_str(part.__name__)
             verdicts += part(sizes)

@@ -54,7 +54,7 @@ def main(config: Config) -> Path:
     methods = choose(config.methods, problem)
     run = Run("poisson", config, config.folder)
     outcomes: list[Outcome] = []
-    with interruptible() as stop, tqdm(methods, desc="solve", unit="method", leave=False) as bar:
+    with interruptible() as stop, tqdm(methods, desc="solve", unit="method", leave=False, disable=None) as bar:
         for method in bar:
             bar.set_postfix_str(method.name)
             try:

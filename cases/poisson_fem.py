@@ -60,7 +60,10 @@ def main(config: Config) -> Path:
     rows: list[dict[str, Any]] = []
     outcome: Outcome | None = None
     case: Any = None
-    with interruptible() as stop, tqdm(range(config.refinements + 1), desc="fem", unit="mesh", leave=False) as bar:
+    with (
+        interruptible() as stop,
+        tqdm(range(config.refinements + 1), desc="fem", unit="mesh", leave=False, disable=None) as bar,
+    ):
         for level in bar:
             try:
                 case = fem.poisson(config.domain, start * 2**level, order=config.order)

@@ -57,7 +57,7 @@ def main(config: Config) -> Path:
     run = Run("poisson_mpi", config, config.folder)
     checks: list[dict[str, Any]] = []
     scaling: list[dict[str, Any]] = []
-    with interruptible() as stop, tqdm(config.ranks, desc="mpi", unit="run", leave=False) as bar:
+    with interruptible() as stop, tqdm(config.ranks, desc="mpi", unit="run", leave=False, disable=None) as bar:
         for ranks in bar:
             command = _command(config, ranks)
             bar.write(f"$ {shlex.join(['mpiexec', *command[1:]])}")

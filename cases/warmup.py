@@ -38,7 +38,7 @@ def main(config: Config) -> Path:
     run = Run("warmup", config, config.folder)
     names = kernel_modules()
     spent: dict[str, float] = {}
-    with interruptible() as stop, tqdm(names, desc="compile", unit="module", leave=False) as bar:
+    with interruptible() as stop, tqdm(names, desc="compile", unit="module", leave=False, disable=None) as bar:
         for name in bar:
             bar.set_postfix_str(name.rsplit(".", 1)[1])
             try:

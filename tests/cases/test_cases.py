@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -200,9 +201,8 @@ def test_bench_races_and_judges(tmp_path: Path) -> None:
     assert "| method |" in (folder / "tables.md").read_text()
 
 
+@pytest.mark.skipif(find_spec("dolfinx") is None or find_spec("pyamg") is None, reason="extras fem and amg are missing")
 def test_fem_shows_the_order(tmp_path: Path) -> None:
-    pytest.importorskip("dolfinx", reason="extra fem is not installed")
-    pytest.importorskip("pyamg", reason="extra amg is not installed")
     code, result, _ = run(tmp_path, "fem", "--fast", "--domain", "square", "--order", "2", "--refinements", "1")
     assert code == 0
     assert result["meshes"][-1]["order"] == pytest.approx(3.0, abs=0.2)
