@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from numba import njit
 
+from conjugo.solvers.kernels import tensor_cubic as cubic
 from conjugo.solvers.kernels import tensor_plain as plain
 from conjugo.solvers.kernels import tensor_rows as rows
 from conjugo.solvers.kernels.tensor_rows import FAST
 from conjugo.solvers.kernels.tensor_sweeps import ascend, descend
 
-DESCEND, ASCEND, SOLVE, DEFECT, ADD, SMOOTH_DOWN, SMOOTH_UP = range(7)
+DESCEND, ASCEND, SOLVE, DEFECT, ADD, SMOOTH_DOWN, SMOOTH_UP, RESTRICT, INTERPOLATE = range(9)
 
 
 @njit(fastmath=FAST)
@@ -39,13 +40,12 @@ def run_schedule(schedule, b0, z0, store, coef, table, work, symmetric, sweeps):
         b = _vector(store, b0, level, g[26], size)
         z = _vector(store, z0, level, g[27], size)
         half = store[g[28] :]
-        t, r = store[g[29] : g[29] + size], store[g[30] : g[30] + size]
+        t, r, d = store[g[29] : g[29] + size], store[g[30] : g[30] + size], store[g[34] : g[34] + size]
         if op == SOLVE:
             plain.solve_coarsest(z, b, t, coef, g)
         elif op == DEFECT:
+            plain.residual(b, b, z, coef, g)
             t[:] = z
-            plain.residual(z, b, t, coef, g)
-            b[:] = z
         elif op == ADD:
             rows.add(z, t)
         else:
@@ -57,9 +57,13 @@ def run_schedule(schedule, b0, z0, store, coef, table, work, symmetric, sweeps):
                 ascend(b, half, e, z, coef, g, work, 0, g[0], symmetric)
             elif op == SMOOTH_DOWN:
                 z[:] = 0
-                plain.smooth(z, b, t, r, sweeps, g[15], False, coef, g)
+                plain.smooth(z, b, d, r, sweeps, g[15], False, coef, g)
                 plain.residual(r, b, z, coef, g)
                 plain.restrict(bc, r, work, coef, g)
+            elif op == RESTRICT:
+                plain.restrict(bc, b, work, coef, g)
+            elif op == INTERPOLATE:
+                cubic.interpolate(z, e, work, coef, g)
             elif op == SMOOTH_UP:
                 plain.prolong_add(z, e, work, coef, g)
-                plain.smooth(z, b, t, r, sweeps, g[15], symmetric == 1, coef, g)
+                plain.smooth(z, b, d, r, sweeps, g[15], symmetric == 1, coef, g)

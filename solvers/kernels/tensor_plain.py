@@ -19,37 +19,35 @@ def base_diagonal(i, r, coef, g):
 
 
 @njit(fastmath=FAST)
-def _neighbours(x, i, r, g):
-    """The four neighbouring rows, closed periodically (where an axis is open the coupling is zero)."""
+def _neighbours(i, r, g):
+    """Where the four neighbouring rows start, closed periodically (where an axis is open the coupling is zero)."""
     n0, n1, n2 = g[0], g[1], g[2]
     north, south = (i * n1 + (r - 1) % n1) * n2, (i * n1 + (r + 1) % n1) * n2
     front, back = (((i - 1) % n0) * n1 + r) * n2, (((i + 1) % n0) * n1 + r) * n2
-    return x[north : north + n2], x[south : south + n2], x[front : front + n2], x[back : back + n2]
+    return north, south, front, back
+
+
+@njit(fastmath=FAST)
+def _product_row(y, x, sign, b, i, r, coef, g):
+    """y = b + sign A x in row (i, r), row-scaled; y may be b itself."""
+    n0, n1, n2 = g[0], g[1], g[2]
+    at, base = (i * n1 + r) * n2, base_diagonal(i, r, coef, g)
+    low, diag, up = g[13], g[13] + n2, g[13] + 2 * n2
+    north, south, front, back = _neighbours(i, r, g)
+    c0, c1 = sign * coef[g[17] + r], sign * coef[g[17] + 2 * n1 + r]
+    c2, c3 = sign * coef[g[16] + i], sign * coef[g[16] + 2 * n0 + i]
+    rows.add4(y, at, b, x, north, south, front, back, n2, c0, c1, c2, c3)
+    rows.add_tridiagonal(y, at, x, at, n2, sign, base, coef, low, diag, up)
+    y[at] += sign * coef[low] * x[at + n2 - 1]
+    y[at + n2 - 1] += sign * coef[up + n2 - 1] * x[at]
 
 
 @njit(fastmath=FAST)
 def residual(out, b, x, coef, g):
-    """out = b - A x in row-scaled form."""
-    n0, n1, n2 = g[0], g[1], g[2]
-    low, diag, up = coef[g[13] : g[13] + n2], coef[g[13] + n2 : g[13] + 2 * n2], coef[g[13] + 2 * n2 : g[13] + 3 * n2]
-    for i in range(n0):
-        for r in range(n1):
-            at = (i * n1 + r) * n2
-            y, line, base = out[at : at + n2], x[at : at + n2], base_diagonal(i, r, coef, g)
-            north, south, front, back = _neighbours(x, i, r, g)
-            c0, c1 = coef[g[17] + r], coef[g[17] + 2 * n1 + r]
-            c2, c3 = coef[g[16] + i], coef[g[16] + 2 * n0 + i]
-            rhs = b[at : at + n2]
-            for k in range(n2):
-                y[k] = rhs[k] - c0 * north[k] - c1 * south[k] - c2 * front[k] - c3 * back[k]
-            for k in range(n2):
-                y[k] -= (base + diag[k]) * line[k]
-            for k in range(n2 - 1):
-                y[k + 1] -= low[k + 1] * line[k]
-            for k in range(n2 - 1):
-                y[k] -= up[k] * line[k + 1]
-            y[0] -= low[0] * line[n2 - 1]
-            y[n2 - 1] -= up[n2 - 1] * line[0]
+    """out = b - A x in row-scaled form; out may be b."""
+    for i in range(g[0]):
+        for r in range(g[1]):
+            _product_row(out, x, -coef[g[19] + 3], b, i, r, coef, g)
 
 
 @njit(fastmath=FAST)
@@ -74,12 +72,12 @@ def relax_colour(x, b, colour, coef, g):
     for i in range(n0):
         for r in range(n1):
             at, base = (i * n1 + r) * n2, base_diagonal(i, r, coef, g)
-            north, south, front, back = _neighbours(x, i, r, g)
+            north, south, front, back = _neighbours(i, r, g)
             line, rhs = x[at : at + n2], b[at : at + n2]
             c0, c1 = coef[g[17] + r], coef[g[17] + 2 * n1 + r]
             c2, c3 = coef[g[16] + i], coef[g[16] + 2 * n0 + i]
             for k in range((i + r + colour) % 2, n2, 2):
-                value = rhs[k] - c0 * north[k] - c1 * south[k] - c2 * front[k] - c3 * back[k]
+                value = rhs[k] - c0 * x[north + k] - c1 * x[south + k] - c2 * x[front + k] - c3 * x[back + k]
                 left, right = line[k - 1 if k > 0 else n2 - 1], line[k + 1 if k < n2 - 1 else 0]
                 line[k] = (value - coef[low + k] * left - coef[up + k] * right) / (base + coef[diag + k])
 

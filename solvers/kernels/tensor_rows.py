@@ -174,3 +174,31 @@ def add_scaled(x, y, a):
     """x += a y."""
     for i in range(x.size):
         x[i] += a * y[i]
+
+
+@njit(fastmath=FAST)
+def add4(y, out, b, x, north, south, front, back, size, c0, c1, c2, c3):
+    """y = b + c0 north + c1 south + c2 front + c3 back, at the same place of y and b."""
+    o, n, s, f, k = U(out), U(north), U(south), U(front), U(back)
+    for i in range(U(size)):
+        y[o + i] = b[o + i] + c0 * x[n + i] + c1 * x[s + i] + c2 * x[f + i] + c3 * x[k + i]
+
+
+@njit(fastmath=FAST)
+def add_tridiagonal(y, out, x, at, size, sign, base, coef, lower, diag, upper):
+    """y += sign T x for one row, T = tridiag(lower, base + diag, upper) without its corners."""
+    o, p, a, d, c = U(out), U(at), U(lower), U(diag), U(upper)
+    for i in range(U(size)):
+        y[o + i] += sign * (base + coef[d + i]) * x[p + i]
+    for i in range(U(size - 1)):
+        y[o + i] += sign * coef[c + i] * x[p + i + ONE]
+    for i in range(U(size - 1)):
+        y[o + i + ONE] += sign * coef[a + i + ONE] * x[p + i]
+
+
+@njit(fastmath=FAST)
+def combine_rows(w, out, x, p0, p1, p2, p3, size, a, b, c, d):
+    """out = a p0 + b p1 + c p2 + d p3, the latter in x."""
+    o, p, q, r, s = U(out), U(p0), U(p1), U(p2), U(p3)
+    for i in range(U(size)):
+        w[o + i] = a * x[p + i] + b * x[q + i] + c * x[r + i] + d * x[s + i]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from conjugo.solvers.kernels.tensor_cycle import run_schedule
 from conjugo.solvers.kernels.tensor_sweeps import ascend, descend, plane_places
 from conjugo.solvers.multigrid.layout import Axes, Layout, Transfers
-from conjugo.solvers.multigrid.schedule import ASCEND, DESCEND, Cycle, schedule
+from conjugo.solvers.multigrid.schedule import ASCEND, DEFECT, DESCEND, Cycle, ascent, schedule
 from conjugo.solvers.multigrid.transfers import coarsen, strength
 from conjugo.solvers.operators.separable import Axis, SeparableStencil
 from conjugo.solvers.parallel import get_threads, run_rows
@@ -75,6 +75,8 @@ class TensorHierarchy:
         Post-smooth with the colours in reverse, so that the cycle is symmetric.
     dtype : dtype
         float32 or float64, of the levels and the cycle's arguments.
+    full : bool
+        Also prepare `first_guess`, the ascent of full multigrid; needs cycle "V".
 
     Notes
     -----
@@ -108,6 +110,7 @@ class TensorHierarchy:
         sweeps: int = 1,
         symmetric: bool = False,
         dtype: np.dtype[np.floating] | type = np.float32,
+        full: bool = False,
     ) -> None:
         if not A.symmetric:
             raise ValueError("A is not symmetric: expected weight * upper = weight * lower on every axis; use fgmres")
@@ -124,7 +127,8 @@ class TensorHierarchy:
         self._fused = [kind == 0 and sweeps == 1 for kind in self._kinds]
         sizes = [math.prod(len(axis) for axis in axes) for axes in self._levels]
         self._schedule = schedule(sizes, self._fused, cycle)
-        layout = self._laid_out(sizes, A.shift)
+        self._ascent = ascent(self._schedule, len(sizes)) if full else self._schedule
+        layout = self._laid_out(sizes, A.shift, full)
         self._table, self._coef = layout.table, layout.coefficients(self.dtype)
         self._store = np.zeros(layout.places, dtype=self.dtype)
         self._works = [np.zeros(self._work_size(), dtype=self.dtype)]
@@ -140,9 +144,9 @@ class TensorHierarchy:
             transfers.append(coarser[1])
         return levels, transfers
 
-    def _laid_out(self, sizes: list[int], shift: float) -> Layout:
+    def _laid_out(self, sizes: list[int], shift: float, full: bool) -> Layout:
         layout = Layout(len(sizes))
-        twice = {int(level) for op, level in self._schedule if op == 3}
+        twice = {int(level) for op, level in self._ascent if op == DEFECT}
         for level, (axes, size) in enumerate(zip(self._levels, sizes, strict=True)):
             dimensions = sum(len(axis) > 1 for axis in axes)
             layout.operator(level, axes, shift, (0.9 / max(1, dimensions), 2.0))
@@ -152,14 +156,16 @@ class TensorHierarchy:
                 layout.solve(level, axes, shift)
             else:
                 layout.transfer(level, self._transfers[level])
+                if full:
+                    layout.cubic(level, axes, self._transfers[level])
             if level > 0:
                 row[26], row[27] = layout.reserve(size), layout.reserve(size)
             if self._fused[level] and not last:
                 row[28] = layout.reserve(len(axes[0]) * plane_places(len(axes[1]), len(axes[2])))
-            if last or not self._fused[level] or level in twice:
+            if last or level in twice:
                 row[29] = layout.reserve(size)
             if not self._fused[level] and not last:
-                row[30] = layout.reserve(size)
+                row[30], row[34] = layout.reserve(size), layout.reserve(size)
         return layout
 
     def _work_size(self) -> int:
@@ -195,12 +201,7 @@ class TensorHierarchy:
         r, z : grid-shaped, C-contiguous, of the hierarchy's dtype
             Right-hand side (not changed) and result.
         """
-        if self._scaled is not None:
-            np.copyto(self._scaled, r)
-            for axis, j, weight in self._ends:
-                np.moveaxis(self._scaled, axis, 0)[j] /= weight
-            r = self._scaled
-        b0, z0 = r.reshape(-1), z.reshape(-1)
+        b0, z0 = self._row_scaled(r).reshape(-1), z.reshape(-1)
         threads = get_threads()
         if threads == 1 or len(self._segments) == 1:
             self._run(self._schedule, b0, z0)
@@ -212,6 +213,25 @@ class TensorHierarchy:
                 self._share(int(part[0, 0]), int(part[0, 1]), b0, z0, threads)
             else:
                 self._run(part, b0, z0)
+
+    def first_guess(self, b: NDArray[Any], z: NDArray[Any]) -> None:
+        """Full multigrid up to the finest level: z = cubic interpolation of the next level's solution.
+
+        Parameters
+        ----------
+        b, z : grid-shaped, C-contiguous, of the hierarchy's dtype
+            Right-hand side (not changed) and result.
+        """
+        self._run(self._ascent, self._row_scaled(b).reshape(-1), z.reshape(-1))
+
+    def _row_scaled(self, r: NDArray[Any]) -> NDArray[Any]:
+        """W^{-1} r; r itself where all weights are one."""
+        if self._scaled is None:
+            return r
+        np.copyto(self._scaled, r)
+        for axis, j, weight in self._ends:
+            np.moveaxis(self._scaled, axis, 0)[j] /= weight
+        return self._scaled
 
     def _run(self, part: NDArray[np.int64], b0: NDArray[Any], z0: NDArray[Any]) -> None:
         mirrored = int(self.symmetric)

@@ -7,18 +7,18 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from conjugo.solvers.multigrid.transfers import Transfer
+from conjugo.solvers.multigrid.transfers import Transfer, cubic_weights
 from conjugo.solvers.operators.separable import Axis
 
 type Axes = tuple[Axis, Axis, Axis]
 type Transfers = tuple[Transfer | None, Transfer | None, Transfer | None]
 
-COLUMNS = 34
+COLUMNS = 38
 """0-2 nodes, 3-5 coarse nodes, 6-8 first coarse node (-1: not coarsened), 9-11 periodic, 12 whether the last axis is
 uniform inside, 13 its entries in natural order, 14 the coarsest solve, 15 smoother (0 red-black, 1 Chebyshev),
 16-18 entries per axis (the last one's even nodes first), 19 scalars, 20-22 prolongations, 23-25 restrictions,
 26-30 the level's b, z, half x, two more vectors, 31-32 whether the last axis' ends need entries of their own,
-33 whether the middle axis is uniform inside."""
+33 whether the middle axis is uniform inside, 34 one more vector, 35-37 cubic interpolation."""
 
 
 def halves(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -107,6 +107,12 @@ class Layout:
             else:
                 between = slice(1 - transfer.first, None, 2)
                 row[22] = self.put(transfer.left[between], transfer.right[between])
+
+    def cubic(self, level: int, axes: Axes, transfers: Transfers) -> None:
+        """Write the weights of cubic interpolation from the next level."""
+        for k, (axis, transfer) in enumerate(zip(axes, transfers, strict=True)):
+            if transfer is not None:
+                self.table[level, 35 + k] = self.put(cubic_weights(axis, transfer))
 
     def solve(self, level: int, axes: Axes, shift: float) -> None:
         """Write the eigenvectors of the coarsest operator and the inverses of its eigenvalues.

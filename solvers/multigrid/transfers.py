@@ -137,3 +137,34 @@ def coarsen(axis: Axis) -> tuple[Axis, Transfer]:
         diag, lower, upper = diag + lower + upper, np.zeros(1), np.zeros(1)
     coarse = Axis(lower, diag, upper, weight, axis.periodic and len(c) > 1)
     return coarse, Transfer(first, left, right, to_left / weight, ratio, to_right / weight)
+
+
+def cubic_weights(axis: Axis, transfer: Transfer) -> Vector:
+    """Weights of the four coarse nodes nearest to each fine node, (n, 4), for the interpolation of full multigrid.
+
+    Notes
+    -----
+    Lagrange's cubic through nodes whose distances follow from the couplings, 1 / (weight coupling). Near a wall it is
+    one-sided: boundary values are folded into the right-hand side, so the solution may be anything there.
+
+    References
+    ----------
+    .. [1] U. Trottenberg, C. Oosterlee, A. Schueller, Multigrid, Academic Press 2001, section 2.6.
+    """
+    n, m, first = len(axis), len(transfer.centre), transfer.first
+    inner = slice(None) if axis.periodic else slice(-1)
+    gaps = np.zeros(n)
+    gaps[inner] = 1.0 / (axis.weight[inner] * np.abs(axis.upper[inner]))
+    places, period = np.concatenate([[0.0], np.cumsum(gaps)[:-1]]), float(np.sum(gaps))
+    coarse = places[first::2]
+    j = np.arange(n)
+    start = (j - first - 1) // 2 - 1
+    if not axis.periodic:
+        start = np.clip(start, 0, max(0, m - 4))
+    used = start[:, None] + np.arange(min(4, m))
+    x = coarse[used % m] + (used // m) * period  # nodes of a periodic axis lie on the unrolled line
+    weights = np.zeros((n, 4))
+    for q in range(x.shape[1]):
+        others = [p for p in range(x.shape[1]) if p != q]
+        weights[:, q] = np.prod([(places - x[:, p]) / (x[:, q] - x[:, p]) for p in others], axis=0)
+    return weights
