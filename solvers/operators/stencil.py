@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from types import ModuleType
 from typing import Any, Self
 
@@ -51,10 +52,14 @@ class Stencil:
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
-        n = math.prod(self.grid_shape)
-        return n, n
+        return self._size, self._size
 
-    @property
+    @cached_property
+    def _size(self) -> int:
+        """Number of nodes."""
+        return math.prod(self.grid_shape)
+
+    @cached_property
     def _planes(self) -> tuple[int, int, int]:
         """Shape under which the kernels see the grid: ranges are of planes, loops along the last axis."""
         *outer, n = self.grid_shape
@@ -72,8 +77,8 @@ class Stencil:
 
     def _view(self, name: str, v: NDArray[Any], *dtypes: np.dtype[Any], written: bool = False) -> NDArray[Any]:
         """Check an argument of a pass and shape it for the kernels."""
-        n = math.prod(self.grid_shape)
-        if not isinstance(v, np.ndarray) or v.size != n or v.shape not in ((n,), self.grid_shape):
+        n = self._size
+        if not isinstance(v, np.ndarray) or (v.shape != (n,) and v.shape != self.grid_shape):
             raise ValueError(f"{name} has shape {np.shape(v)}: expected a NumPy array ({n},) or {self.grid_shape}")
         if v.dtype not in (dtypes or (self.dtype,)):
             allowed = " or ".join(map(str, dtypes or (self.dtype,)))
@@ -82,12 +87,12 @@ class Stencil:
             raise ValueError(f"{name} must be C-contiguous and writeable: pass np.ascontiguousarray({name})")
         if not v.flags.writeable:
             v = v.copy()  # the compiled signatures know writeable arrays only
-        return v.reshape(-1)
+        return v if v.ndim == 1 else v.reshape(-1)
 
     def _run(self, kernel: Any, *arguments: Any) -> float:
         """Call a kernel on all planes, side by side where the grid is large."""
         planes, fixed = self._planes[0], self._coefficients()
-        parts = get_threads() if math.prod(self.grid_shape) >= SERIAL_BELOW else 1
+        parts = get_threads() if self._size >= SERIAL_BELOW else 1
         if parts == 1:
             return kernel(*fixed, *arguments, 0, planes) or 0.0
         return run_rows(lambda lo, hi: kernel(*fixed, *arguments, lo, hi), planes, parts)
@@ -95,11 +100,12 @@ class Stencil:
     def _edges(self) -> list[slice]:
         """Planes that must be updated before the ranges of a pass can run side by side; none where it is one range."""
         planes = self._planes[0]
-        parts = get_threads() if math.prod(self.grid_shape) >= SERIAL_BELOW else 1
-        bounds = split_rows(planes, parts)
+        if self._size < SERIAL_BELOW or get_threads() == 1:
+            return []
+        bounds = split_rows(planes, get_threads())
         if len(bounds) == 2:
             return []
-        size = math.prod(self.grid_shape) // planes
+        size = self._size // planes
         ends = {*bounds[:-1], *(bound - 1 for bound in bounds[1:])}
         return [slice(i * size, (i + 1) * size) for i in sorted(ends)]
 
