@@ -14,6 +14,9 @@ from conjugo.solvers.monitor import Callback, Monitor, norm
 from conjugo.solvers.operators.protocol import Array, LinearOperator
 from conjugo.solvers.result import SolveResult, Status
 
+CANCELLED = 0.25
+"""A new vector shorter than this after Gram-Schmidt has lost digits and is orthogonalised once more."""
+
 PATIENCE = 3
 """Restarts in a row without a fall of 1 % before the solve is called stagnated."""
 
@@ -65,13 +68,14 @@ def fgmres(
 
     Notes
     -----
-    A Z_m = V_{m+1} H_m with z_j = M v_j and orthonormal v_j (twice classical Gram-Schmidt);
-    x = x_0 + Z_m y minimises || beta e_1 - H_m y ||, which plane rotations update in every step.
+    A Z_m = V_{m+1} H_m with z_j = M v_j and orthonormal v_j (classical Gram-Schmidt, twice where the vector
+    shrinks); x = x_0 + Z_m y minimises || beta e_1 - H_m y ||, which plane rotations update in every step.
 
     References
     ----------
     Saad (1993), "A flexible inner-outer preconditioned GMRES algorithm", SIAM J. Sci. Comput. 14(2), Algorithm 2.2.
-    Giraud, Langou and Rozloznik (2005), "The loss of orthogonality in the Gram-Schmidt process": twice is enough.
+    Giraud, Langou and Rozloznik (2005), "The loss of orthogonality in the Gram-Schmidt process", Comput. Math. Appl.
+    50(7): twice is enough.
 
     Examples
     --------
@@ -89,7 +93,7 @@ def fgmres(
     precondition = preconditioner(monitor, M)
     plain = preconditioner(monitor, None)
     steps = max(1, min(restart, b.shape[0], monitor.maxiter))
-    cycle = _Cycle(monitor.x, monitor.r, steps, keep=M is not None)
+    cycle = _Cycle(monitor.x, monitor.r, _bases(monitor.r, steps, keep=M is not None))
     idle = rejected = 0
     with monitor, np.errstate(invalid="ignore", over="ignore"):  # the Hessenberg matrix is checked
         going = monitor.proceed(cycle.x, cycle.r)
@@ -106,7 +110,7 @@ def fgmres(
                 r = b - A @ x
             going = monitor.proceed(x, r, rnorm=None if ended else cycle.rnorm, exact=ended)
             if going and (ended or monitor.replaced):
-                old, cycle = cycle, _Cycle(x, monitor.r if monitor.replaced else r, steps, keep=M is not None)
+                old, cycle = cycle, cycle.renewed(x, monitor.r if monitor.replaced else r)
                 fell = np.any((cycle.start < 0.99 * old.start) & (old.start > monitor.tolerance))
                 idle = 0 if fell or monitor.replaced else idle + 1
                 going = not _gave_up(monitor, idle, old.broken, restart)
@@ -128,24 +132,34 @@ def _rows(v: Array) -> Array:
     return v[None, :] if v.ndim == 1 else v.T
 
 
+def _bases(r: Array, steps: int, *, keep: bool) -> tuple[Array, Array]:
+    """Room for V (k, steps + 1, n) and Z; they are one where M is None."""
+    xp, k = array_namespace(r), 1 if r.ndim == 1 else r.shape[1]
+    V = xp.empty((k, steps + 1, r.shape[0]), dtype=r.dtype, device=device(r))
+    return V, xp.empty((k, steps, r.shape[0]), dtype=r.dtype, device=device(r)) if keep else V
+
+
 class _Cycle:
     """One Arnoldi cycle: bases (k, steps, n) where b lives, the small triangular systems on the host."""
 
-    def __init__(self, x: Array, r: Array, steps: int, *, keep: bool) -> None:
+    def __init__(self, x: Array, r: Array, bases: tuple[Array, Array]) -> None:
         self.x, self.r, self.size = x, r, 0
+        self.V, self.Z = bases
         self.xp = xp = array_namespace(r)
         self.complex = xp.isdtype(r.dtype, "complex floating")
         self.start = np.atleast_1d(norm(r))
-        k, n = len(self.start), r.shape[0]
+        k, steps = len(self.start), self.V.shape[1] - 1
         self.shape = np.shape(norm(r))
         self.alive = self.start > 0
-        self.V = xp.zeros((k, steps + 1, n), dtype=r.dtype, device=device(r))
-        self.Z = xp.zeros((k, steps, n), dtype=r.dtype, device=device(r)) if keep else self.V
         self.V[:, 0] = _rows(r) * self._on_device(1 / np.where(self.alive, self.start, 1.0))[:, None]
         kind = np.complex128 if self.complex else np.float64
         self.R, self.g = np.zeros((k, steps, steps), kind), np.zeros((k, steps), kind)
         self.tail = self.start.astype(kind)
         self.cosine, self.sine = np.zeros((k, steps)), np.zeros((k, steps), kind)
+
+    def renewed(self, x: Array, r: Array) -> _Cycle:
+        """The next cycle, in the memory of this one."""
+        return _Cycle(x, r, (self.V, self.Z))
 
     @property
     def rnorm(self) -> NDArray[np.float64]:
@@ -177,11 +191,14 @@ class _Cycle:
             w, z = xp.where(wanted, w, xp.zeros_like(w)), xp.where(wanted.T, z, xp.zeros_like(z))
         basis, length = self.V[:, : j + 1], np.atleast_1d(norm(w.T))
         column = np.zeros((len(active), j + 1), self.g.dtype)
-        for _ in range(2):  # twice classical Gram-Schmidt
-            share = xp.conj(basis @ xp.conj(w)[..., None]) if self.complex else basis @ w[..., None]
-            w = w - xp.sum(basis * share, axis=1) if len(active) > 1 else w - (share[..., 0] @ basis[0])
-            column += on_host(share[..., 0])
-        below = np.atleast_1d(norm(w.T))
+        below = length
+        for _ in range(2):
+            share = self._shares(basis, w)
+            w = w - (share @ basis[0] if len(active) == 1 else (share[:, None, :] @ basis)[:, 0])
+            column += on_host(share)
+            before, below = below, np.atleast_1d(norm(w.T))
+            if not np.any(below < CANCELLED * before):
+                break
         if not (np.all(np.isfinite(column)) and np.all(np.isfinite(below))):
             return False
         if choosy and np.any(active & (length == 0)):
@@ -195,6 +212,12 @@ class _Cycle:
         self._rotate(column, below, active, noise)
         self.alive &= ~active | (below > 0)
         return True
+
+    def _shares(self, basis: Array, w: Array) -> Array:
+        """V^H w of each column, (k, j + 1)."""
+        adjoint = self.xp.conj(w) if self.complex else w
+        share = (basis[0] @ adjoint[0])[None] if len(w) == 1 else (basis @ adjoint[..., None])[..., 0]
+        return self.xp.conj(share) if self.complex else share
 
     def _rotate(
         self, column: NDArray[Any], below: NDArray[np.float64], active: NDArray[np.bool_], noise: NDArray[np.float64]

@@ -101,7 +101,8 @@ def minres(
             wanted = mask(open_, b)
             zero, one = xp.zeros_like(lanczos.eta), xp.ones_like(lanczos.eta)
             x += xp.where(wanted, lanczos.along_w, zero) * lanczos.w
-            r = xp.where(wanted, lanczos.s**2, one) * r + xp.where(wanted, lanczos.eta * lanczos.c, zero) * lanczos.v
+            r = xp.where(wanted, lanczos.s**2, one) * r
+            r += xp.where(wanted, lanczos.eta * lanczos.c, zero) * lanczos.v
     return monitor.result(x)
 
 
@@ -132,7 +133,8 @@ class _Lanczos:
             return  # nothing to advance from: `failure` says why
         q = A @ self.z
         delta = real_inner(q, self.z)
-        v = q - delta * self.v - self.beta * self.v_old
+        v = q - delta * self.v
+        v -= self.beta * self.v_old
         z = precondition(v)
         self.square = real_inner(z, v)
         beta = xp.sqrt(xp.clip(self.square, 0.0))
@@ -143,14 +145,17 @@ class _Lanczos:
         self.pivot = xp.sqrt(diagonal**2 + (self.c * beta) ** 2)
         length = xp.sqrt(diagonal**2 + beta**2)
         self.scale = xp.maximum(self.scale, xp.sqrt(self.beta**2 + delta**2 + beta**2))
-        w = self._scaled(self.z - corner * self.w_old - above * self.w, length)
+        w = self.z - corner * self.w_old
+        w -= above * self.w
+        w *= quotient(xp.ones_like(length), length, length > 0)
         self.w, self.w_old = w, self.w
         self.c, self.c_old = quotient(diagonal, length, length > 0), self.c
         self.s, self.s_old = quotient(beta, length, length > 0), self.s
         self.eta_before = self.eta
         self.along_w, self.eta = self.c * self.eta, -self.s * self.eta
+        same = z is v  # without M
         self.v, self.v_old = self._scaled(v, beta), self.v
-        self.z, self.beta = self._scaled(z, beta), beta
+        self.z, self.beta = self.v if same else self._scaled(z, beta), beta
 
     def failure(self, open_: NDArray[np.bool_]) -> tuple[Status, str] | None:
         """Why the recurrence cannot go on in an open column, if so."""
