@@ -19,6 +19,8 @@ SMALL = 20_000
 """Unknowns up to which the factors of any sparse matrix are cheap."""
 SMALL_GRID = 100_000
 """The same for the factors of a grid operator."""
+SMALL_DENSE = 1_000
+"""The same for a dense array, which sparse factors do not suit."""
 LARGE = 4_000_000
 """Unknowns above which the transforms of the direct solve leave the caches and multigrid needs fewer bytes."""
 SHORTEST_AXIS = 8
@@ -61,6 +63,8 @@ def candidates(A: LinearOperator, b: Array, M: LinearOperator | str | None = Non
         return _with_preconditioner(A, M)
     if not isinstance(b, np.ndarray):
         return _on_device(A)
+    if hasattr(A, "grid_shape") and np.iscomplexobj(b):
+        return _complex_on_grid(A)
     if hasattr(A, "grid_shape") and hasattr(A, "axes"):
         return _separable(A)
     if hasattr(A, "grid_shape") and hasattr(A, "upper"):
@@ -85,6 +89,14 @@ def _on_device(A: LinearOperator) -> list[Choice]:
     if not getattr(A, "symmetric", False):
         return [general]
     return [Choice("cg", None, "A is symmetric and conjugate gradients run on the right-hand side's device"), general]
+
+
+def _complex_on_grid(A: Any) -> list[Choice]:
+    """A complex right-hand side: the compiled methods are real."""
+    general = Choice("fgmres", "jacobi", "flexible GMRES takes a complex right-hand side")
+    if not A.symmetric:
+        return [general]
+    return [Choice("cg", "jacobi", "A is symmetric and conjugate gradients take a complex right-hand side"), general]
 
 
 def _separable(A: Any) -> list[Choice]:
@@ -137,6 +149,8 @@ def _coarsenable(A: Any) -> bool:
 def _matrix(A: Any, complex_b: bool) -> list[Choice]:
     n = A.shape[0]
     diagonal = np.asarray(A.diagonal())
+    if isinstance(A, np.ndarray) and n > SMALL_DENSE:
+        return _large_dense(A, diagonal)
     if complex_b or np.iscomplexobj(diagonal):
         return _nonsymmetric(n, SMALL)
     if not _symmetric(A):
@@ -151,6 +165,17 @@ def _matrix(A: Any, complex_b: bool) -> list[Choice]:
         return [incomplete, Choice("minres", None, "minres copes with an indefinite A")]
     why = f"a symmetric matrix of {n} rows with a positive diagonal, so cg with algebraic multigrid"
     return [Choice("ruge_stuben", None, why), incomplete]
+
+
+def _large_dense(A: Any, diagonal: Any) -> list[Choice]:
+    general = Choice("fgmres", None, f"a dense array of more than {SMALL_DENSE} rows, so flexible GMRES")
+    if not _symmetric(A):
+        return [general]
+    why = f"a symmetric dense array of more than {SMALL_DENSE} rows"
+    indefinite = Choice("minres", None, f"{why}, not known to be definite, so minimal residuals")
+    if not np.all(diagonal.real > 0):
+        return [indefinite, general]
+    return [Choice("cg", "jacobi", f"{why} with a positive diagonal, so conjugate gradients"), indefinite]
 
 
 def _indefinite(n: int, small: int) -> list[Choice]:

@@ -1,9 +1,9 @@
 """The V-cycle of black-box multigrid on colour-split arrays: relaxation, residual, transfers. Unvalidated.
 
-A level keeps one flat, ghost-padded array for each parity of the indices (2, 4 or 8 sub-grids). Nodes of one sub-grid do not
-couple to each other, their neighbours lie at constant offsets in the other sub-grids: every loop has unit stride and no mask.
-Colours follow each other block by block, each a lag behind the one before (a wavefront): the operator streams through
-the cache once a sweep, and the result does not depend on the block.
+A level keeps one flat, ghost-padded array for each parity of the indices (2, 4 or 8 sub-grids). Nodes of one sub-grid do
+not couple to each other, their neighbours lie at constant shifts in the other sub-grids: every loop has unit stride and
+no mask. Colours follow each other block by block, each a lag behind the one before (a wavefront): the operator streams
+through the cache once a sweep, and the result does not depend on the block.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _less_four(
 
 @njit(fastmath=_FAST, boundscheck=False)
 def _less_neighbours(t: Floats, x: Floats, k: Floats, steps: Table, count: int, s: int, lo: int, hi: int) -> None:
-    """Subtract the products of couplings and neighbours of sub-grid s; steps hold (direction, neighbour, shift, shift)."""
+    """Subtract couplings times neighbours of sub-grid s; a step is (direction, neighbour, shift, shift back)."""
     for j in range(0, count - 1, 2):
         m, n, f, g = steps[j, 0], steps[j, 1], steps[j, 2], steps[j, 3]
         q, o, u, v = steps[j + 1, 0], steps[j + 1, 1], steps[j + 1, 2], steps[j + 1, 3]
@@ -109,26 +109,29 @@ def wave(
     lo: int,
     hi: int,
 ) -> None:
-    """Run the stages (kind, sub-grid, position, variant of steps) over the flat range, each `position` lags behind the first.
+    """Run the stages (kind, sub-grid, position, variant of steps) over the flat range, `position` lags behind the first.
 
     Kind 0 relaxes a sub-grid, kind 1 writes its residual into r. Variant 1 leaves out neighbours that are still zero.
     """
     scratch = np.empty(_BLOCK, dtype=x.dtype)
     behind = lag * stages[stages.shape[0] - 1, 2]
-    for start in range(lo, hi + behind, _BLOCK):
+    stride = max(
+        _BLOCK, (lag // _BLOCK) * _BLOCK
+    )  # long enough runs for the prefetcher where the lag forces a long window
+    for start in range(lo, hi + behind, stride):
         for stage in range(stages.shape[0]):
             kind, s, variant = stages[stage, 0], stages[stage, 1], stages[stage, 3]
             shift = lag * stages[stage, 2]
-            first, last = max(start - shift, lo), min(start + _BLOCK - shift, hi)
-            if first >= last:
-                continue
-            t = scratch[: last - first]
-            _assign(t, b[s, first:last])
-            _less_neighbours(t, x, k, steps[variant, s], counts[variant, s], s, first, last)
-            if kind == 0:
-                _assign_product(x[s, first:last], t, dinv[s, first:last])
-            else:
-                _assign_residual(r[s, first:last], t, dinv[s, first:last], x[s, first:last])
+            end = min(start + stride - shift, hi)
+            for first in range(max(start - shift, lo), end, _BLOCK):
+                last = min(first + _BLOCK, end)
+                t = scratch[: last - first]
+                _assign(t, b[s, first:last])
+                _less_neighbours(t, x, k, steps[variant, s], counts[variant, s], s, first, last)
+                if kind == 0:
+                    _assign_product(x[s, first:last], t, dinv[s, first:last])
+                else:
+                    _assign_residual(r[s, first:last], t, dinv[s, first:last], x[s, first:last])
 
 
 @njit(fastmath=_FAST, boundscheck=False)
@@ -146,7 +149,7 @@ def _add_two(t: Floats, a: Floats, x: Floats, b: Floats, y: Floats) -> None:
     boundscheck=False,
 )
 def restrict(coarse: Floats, r: Floats, w: Floats, pairs: Table, direct: int, lo: int, hi: int) -> None:
-    """coarse = P^T r. A row of pairs: (weight, sub-grid, shift) twice; `direct` is the coarse sub-grid or -1 where r is 0."""
+    """coarse = P^T r. A pair: (weight, sub-grid, shift) twice; `direct` is the coarse sub-grid, or -1 where r is 0."""
     for start in range(lo, hi, _BLOCK):
         stop = min(start + _BLOCK, hi)
         t = coarse[start:stop]
@@ -170,7 +173,7 @@ def restrict(coarse: Floats, r: Floats, w: Floats, pairs: Table, direct: int, lo
     boundscheck=False,
 )
 def prolong(x: Floats, coarse: Floats, w: Floats, pairs: Table, direct: int, lo: int, hi: int) -> None:
-    """x += P coarse. A row of pairs: (sub-grid, weight, shift, weight, shift); `direct` is the coarse sub-grid or -1."""
+    """x += P coarse. A pair: (sub-grid, weight, shift, weight, shift); `direct` is the coarse sub-grid or -1."""
     for start in range(lo, hi, _BLOCK):
         stop = min(start + _BLOCK, hi)
         if direct >= 0:
@@ -192,14 +195,13 @@ def prolong(x: Floats, coarse: Floats, w: Floats, pairs: Table, direct: int, lo:
 )
 def split(source: Floats, parts: Floats, layout: Table) -> None:
     """Deal the nodes of a grid out to its sub-grids (layout: see `Parity.layout`), converting the precision."""
-    n0, n1, n2, base, s0, s1, s2, c0, c1, p0, p1 = (
-        layout[0], layout[1], layout[2], layout[3], layout[4], layout[5], layout[6], layout[7], layout[8], layout[9], layout[10],
-    )  # fmt: skip
+    n0, n1, n2, base, start = layout[0], layout[1], layout[2], layout[3], layout[11]
+    s0, s1, s2, c0, c1, p0, p1 = layout[4], layout[5], layout[6], layout[7], layout[8], layout[9], layout[10]
     half = n2 // 2
     for i in range(n0):
         for j in range(n1):
             sub = (i % 2) * p0 + (j % 2) * p1
-            first = layout[11] + (i // 2) * c0 + (j // 2) * c1
+            first = start + (i // 2) * c0 + (j // 2) * c1
             even = parts[sub, first : first + half + 1]
             odd = parts[sub + 1, first : first + half]
             at = base + i * s0 + j * s1
@@ -225,14 +227,13 @@ def split(source: Floats, parts: Floats, layout: Table) -> None:
 )
 def merge(target: Floats, parts: Floats, layout: Table) -> None:
     """Collect the sub-grids into the grid, converting the precision: the inverse of `split`."""
-    n0, n1, n2, base, s0, s1, s2, c0, c1, p0, p1 = (
-        layout[0], layout[1], layout[2], layout[3], layout[4], layout[5], layout[6], layout[7], layout[8], layout[9], layout[10],
-    )  # fmt: skip
+    n0, n1, n2, base, start = layout[0], layout[1], layout[2], layout[3], layout[11]
+    s0, s1, s2, c0, c1, p0, p1 = layout[4], layout[5], layout[6], layout[7], layout[8], layout[9], layout[10]
     half = n2 // 2
     for i in range(n0):
         for j in range(n1):
             sub = (i % 2) * p0 + (j % 2) * p1
-            first = layout[11] + (i // 2) * c0 + (j // 2) * c1
+            first = start + (i // 2) * c0 + (j // 2) * c1
             even = parts[sub, first : first + half + 1]
             odd = parts[sub + 1, first : first + half]
             at = base + i * s0 + j * s1

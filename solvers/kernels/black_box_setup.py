@@ -1,7 +1,7 @@
 """Set-up of black-box multigrid: sums of products over colour-split arrays, and the scaling of interpolation weights.
 
-Arrays have one row a sub-grid (or weight) and one flat, ghost-padded sub-grid a row: a neighbour is a constant offset away,
-so each term of a Galerkin product is one SIMD loop over contiguous memory. Unvalidated; float64 only.
+Arrays have one row a sub-grid (or weight) and one flat, ghost-padded sub-grid a row: a neighbour is a constant shift
+away, so each term of a Galerkin product is one SIMD loop over contiguous memory. Unvalidated; float64 only.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def add_products(out: Floats, a: Floats, p: Floats, terms: Table, lo: int, hi: i
     boundscheck=False,
 )
 def row_sums(sums: Floats, a: Floats, diag: Floats, terms: Table, eps: float, lo: int, hi: int) -> None:
-    """Write the row sums of one sub-grid into sums[0] (rounding noise and negative sums as 0), isolated nodes into sums[1]."""
+    """Write a sub-grid's row sums into sums[0] (noise and negative sums as 0), 1 for coupled nodes into sums[1]."""
     for start in range(lo, hi, _BLOCK):
         stop = min(start + _BLOCK, hi)
         total, size = sums[0, start:stop], sums[1, start:stop]
@@ -82,9 +82,10 @@ def row_sums(sums: Floats, a: Floats, diag: Floats, terms: Table, eps: float, lo
     boundscheck=False,
 )
 def normalise(w: Floats, sums: Floats, total: Floats, exists: Floats, corners: Table, lo: int, hi: int) -> None:
-    """Divide the weights of one kind of node by its total; a coupled node that sees no coarse one takes the last that exists.
+    """Divide the weights of one kind of node by their total; where it is 0, a coupled node takes one coarse node whole.
 
     `corners` holds (row of w, shift of the coarse node) for each weight; `total` the couplings towards coarse nodes.
+    The coarse node taken is the last that exists.
     """
     for f in range(lo, hi):
         centre = total[f] + sums[0, f]

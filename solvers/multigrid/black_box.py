@@ -29,7 +29,8 @@ class BlackBoxHierarchy:
     A : VariableStencil
         Symmetric, any grid size; inactive nodes, any contrast, Neumann and periodic ends.
     cycle : {"V", "W", "F"}
-        How often the coarser level is visited.
+        How the coarser levels are visited. The first coarse level is always visited once; from the second on W visits
+        twice (F: a W-like visit and a V), which costs little there and cures what many jumps of the coefficient leave.
     smoother : {"red_black"}
         Gauss-Seidel by colours: two on the finest grid, one for each index parity on the others.
     sweeps : int
@@ -37,7 +38,8 @@ class BlackBoxHierarchy:
     symmetric : bool
         Run the colours backwards after the correction, so that the cycle is a symmetric positive operator.
     dtype : dtype
-        Precision of the cycle; the set-up runs in float64.
+        Precision of the two finest levels; set-up and coarser levels are in float64, because a residual formed in
+        float32 at a second visit is noise where the contrast is high.
 
     Raises
     ------
@@ -54,8 +56,8 @@ class BlackBoxHierarchy:
     References
     ----------
     J. E. Dendy, Black box multigrid, J. Comput. Phys. 48 (1982) 366-386.
-    R. E. Alcouffe, A. Brandt, J. E. Dendy and J. W. Painter, The multi-grid method for the diffusion equation with strongly
-    discontinuous coefficients, SIAM J. Sci. Stat. Comput. 2 (1981) 430-454.
+    R. E. Alcouffe, A. Brandt, J. E. Dendy and J. W. Painter, The multi-grid method for the diffusion equation with
+    strongly discontinuous coefficients, SIAM J. Sci. Stat. Comput. 2 (1981) 430-454.
 
     Examples
     --------
@@ -84,33 +86,33 @@ class BlackBoxHierarchy:
     ) -> None:
         _check(A, cycle, smoother, sweeps)
         self.dtype: np.dtype[np.floating] = np.dtype(dtype)
-        self.symmetric = symmetric
+        self.symmetric = symmetric and cycle != "F"
         self.kind = cycle
         self.levels: list[Level] = []
         self.grid_shapes: list[tuple[int, ...]] = []
         eps = 16 * float(np.finfo(A.dtype).eps)
-        grid, rows = _finest(A)
+        grid, rows = finest(A)
         while math.prod(grid.shape) > DENSE and _halvable(grid):
-            a = _dealt(grid, rows)
+            a = deal(grid, rows)
             p = interpolation(grid, a, eps)
             product = galerkin(grid, a, p)
             precision = self.dtype if len(self.levels) <= TWICE.start else np.dtype(np.float64)
             level = Level(grid, a, p, sweeps=sweeps, symmetric=symmetric, dtype=precision)
             self.levels.append(level)
             self.grid_shapes.append(grid.shape)
-            grid, rows = _coarser(grid, product)
+            grid, rows = coarser(grid, product)
         self.grid_shapes.append(grid.shape)
         if math.prod(grid.shape) > LARGEST_DIRECT:
             raise ValueError(
                 f"the grid {A.grid_shape} has a periodic axis that stops halving at {grid.shape}: use sizes with more "
                 f"factors of two, or cg with M=ic0(A), or ruge_stuben"
             )
-        self.index = _flat_index(grid)
+        self.index = flat_index(grid)
         self.direct = CoarsestSolve(assemble(grid, [row[self.index] for row in rows]), eps)
         self.nbytes = sum(level.nbytes for level in self.levels) + self.direct.nbytes
 
     def cycle(self, r: NDArray[np.floating], z: NDArray[np.floating]) -> None:
-        """Write one cycle's approximation of A^-1 r to z, from a zero guess; both of the hierarchy's dtype and C order."""
+        """Write one cycle's approximation of A^-1 r to z, from a zero guess; both C contiguous, of either precision."""
         source, target = r.reshape(-1), z.reshape(-1)
         if not self.levels:
             self._solve_coarsest(source, target)
@@ -142,7 +144,9 @@ class BlackBoxHierarchy:
 def _check(A: VariableStencil, cycle: str, smoother: str, sweeps: int) -> None:
     """Refuse what the method cannot do."""
     if not A.symmetric:
-        raise ValueError("A has `lower` couplings, so it is not symmetric: use gmres or bicgstab, with M=ruge_stuben(A)")
+        raise ValueError(
+            "A has `lower` couplings, so it is not symmetric: use gmres or bicgstab, with M=ruge_stuben(A)"
+        )
     if cycle not in ("V", "W", "F"):
         raise ValueError(f"cycle = {cycle!r}: expected 'V', 'W' or 'F'")
     if smoother != "red_black":
@@ -164,7 +168,7 @@ def _halvable(grid: Parity) -> bool:
     return all(n % 2 == 0 and n >= 4 for n, closed in zip(grid.shape, grid.periodic, strict=True) if closed)
 
 
-def _finest(A: VariableStencil) -> tuple[Parity, list[NDArray[np.float64]]]:
+def finest(A: VariableStencil) -> tuple[Parity, list[NDArray[np.float64]]]:
     """Storage of the finest level and its flat diagonal and couplings; axes with one node are dropped."""
     kept = [axis for axis, n in enumerate(A.grid_shape) if n > 1] or [0]
     shape = tuple(A.grid_shape[axis] for axis in kept)
@@ -174,7 +178,7 @@ def _finest(A: VariableStencil) -> tuple[Parity, list[NDArray[np.float64]]]:
     return grid, [np.ascontiguousarray(array, dtype=np.float64).reshape(-1) for array in arrays]
 
 
-def _coarser(fine: Parity, product: NDArray[np.float64]) -> tuple[Parity, list[NDArray[np.float64]]]:
+def coarser(fine: Parity, product: NDArray[np.float64]) -> tuple[Parity, list[NDArray[np.float64]]]:
     """Storage of the next level and its flat diagonal and couplings; axes with one node are dropped."""
     kept = [axis for axis, n in enumerate(fine.coarse) if n > 1] or [0]
     shape, strides = tuple(fine.coarse[a] for a in kept), tuple(fine.strides[a] for a in kept)
@@ -184,7 +188,7 @@ def _coarser(fine: Parity, product: NDArray[np.float64]) -> tuple[Parity, list[N
     return grid, [product[0], *(product[1 + every.index(n)] for n in embedded)]
 
 
-def _dealt(grid: Parity, rows: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+def deal(grid: Parity, rows: list[NDArray[np.float64]]) -> NDArray[np.float64]:
     """Colour-split diagonal and couplings, one row for each array and sub-grid, ghosts wrapped along periodic axes."""
     a = np.zeros((len(rows), grid.parts, grid.size))
     for source, parts in zip(rows, a, strict=True):
@@ -194,7 +198,7 @@ def _dealt(grid: Parity, rows: list[NDArray[np.float64]]) -> NDArray[np.float64]
     return a.reshape(-1, grid.size)
 
 
-def _flat_index(grid: Parity) -> NDArray[np.int64]:
+def flat_index(grid: Parity) -> NDArray[np.int64]:
     """Flat positions of the nodes in the array that the grid is dealt from."""
     n, base, steps = grid.layout[:3], grid.layout[3], grid.layout[4:7]
     i, j, k = np.ix_(*(np.arange(size) for size in n))

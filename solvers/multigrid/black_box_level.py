@@ -71,7 +71,7 @@ class Level:
 
     @staticmethod
     def _stages(order: list[list[int]], sweeps: int, zero: bool, rough: set[int]) -> NDArray[np.int64]:
-        """Rows (kind, sub-grid, position, variant of the steps): the sweeps in order, then the residual where it is not zero."""
+        """Rows (kind, sub-grid, position, variant of the steps): the sweeps, then the residual where it is not zero."""
         groups = order * sweeps
         rows = [
             (RELAX, s, place, int(zero and place < len(order))) for place, group in enumerate(groups) for s in group

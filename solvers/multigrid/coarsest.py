@@ -13,7 +13,7 @@ DENSE = 350
 
 
 class CoarsestSolve:
-    """x = A^+ b for a small symmetric semi-definite A whose null space, if any, is spanned by constants on its components.
+    """x = A^+ b for a small symmetric semi-definite A; its null space, if any, holds constants on components.
 
     Parameters
     ----------

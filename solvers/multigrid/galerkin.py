@@ -30,7 +30,8 @@ def interpolation(grid: Parity, a: NDArray[np.float64], eps: float) -> NDArray[n
     -----
     A node that lies between coarse nodes along the axes F takes the stencil summed over the other axes,
     w_c = sum_{n_F != 0} -a_n w(n_F)_c / (sum_{n_F != 0} -a_n + s), where s is the row sum and w(n_F) the weights of
-    the neighbour towards n, which is coarse or lies between coarse nodes along fewer axes. Where s = 0 the weights sum to 1.
+    the neighbour towards n, which is coarse or lies between coarse nodes along fewer axes. Where s = 0 the weights
+    sum to 1.
     A node whose coarse neighbours are all cut off (inactive, behind a wall) takes the value of one of them, which
     then stands for a patch of fine nodes and not for a node: constants are kept along Neumann walls of any shape.
 

@@ -1,4 +1,4 @@
-"""Colour-split storage of a grid, and the index tables of black-box multigrid on it, in one, two and three dimensions."""
+"""Colour-split storage of a grid in one, two and three dimensions, and the index tables of black-box multigrid."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ type Table = NDArray[np.int64]
 
 
 def directions(dimensions: int, compact: bool) -> list[Direction]:
-    """Half of a node's neighbours, those that come later in C order: along the axes only, or the whole box (compact)."""
+    """Half of a node's neighbours, those that are later in C order: along the axes, or in the whole box (compact)."""
     box = [n for n in product((-1, 0, 1), repeat=dimensions) if n > (0,) * dimensions]
     return box if compact else [tuple(int(a == axis) for a in range(dimensions)) for axis in range(dimensions)]
 
@@ -34,8 +34,9 @@ class Parity:
 
     Notes
     -----
-    Node i of an axis lies at 1 + i // 2 in the sub-grid of parity i % 2; both ends have one ghost. A step of +-1 from a sub-grid
-    leads to another sub-grid at one constant flat shift. Coarse nodes are the odd ones: their sub-grid is the last.
+    Node i of an axis lies at 1 + i // 2 in the sub-grid of parity i % 2; both ends have one ghost. A step of +-1 from
+    a sub-grid leads to another sub-grid at one constant flat shift. Coarse nodes are the odd ones: their sub-grid is
+    the last.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class Parity:
         return self.part(tuple(moved)), shift
 
     def coupling(self, part: int, n: Direction) -> tuple[int, int] | None:
-        """Row (diagonals first, then one block of sub-grids for each direction) and shift of the coupling, None if it is 0."""
+        """Row (diagonals, then a block of sub-grids for each direction) and shift of a coupling; None if it is 0."""
         if n in self.directions:
             return (1 + self.directions.index(n)) * self.parts + part, 0
         back = tuple(-d for d in n)
@@ -95,7 +96,9 @@ class Parity:
     @cached_property
     def kinds(self) -> list[tuple[int, ...]]:
         """Kinds of fine-only nodes: the axes along which they lie between coarse nodes, fewest first."""
-        subsets = [tuple(a for a in range(self.dimensions) if bits[a]) for bits in product((0, 1), repeat=self.dimensions)]
+        subsets = [
+            tuple(a for a in range(self.dimensions) if bits[a]) for bits in product((0, 1), repeat=self.dimensions)
+        ]
         return sorted((s for s in subsets if s), key=len)
 
     @cached_property
@@ -131,7 +134,7 @@ class Parity:
     def weight_terms(self, kind: tuple[int, ...]) -> Table:
         """Terms of `add_products` that collapse the stencil of a kind of node onto the coarse nodes around it.
 
-        Rows of p: 0 ones, 1 injection, 2.. the weights, the last the sum of the couplings that are not along the collapsed axes.
+        Rows of p: 0 ones, 1 injection, 2.. the weights, the last the sum of the couplings that stay.
         """
         home, terms = self.home(kind), []
         total = 2 + len(self.weights)
@@ -150,7 +153,7 @@ class Parity:
         return np.array(terms, dtype=np.int64)
 
     def galerkin_terms(self) -> Table:
-        """Terms of `add_products` for P^T A P at a coarse node: its diagonal (row 0) and compact couplings (row 1..)."""
+        """Terms of `add_products` for P^T A P at a coarse node: its diagonal (row 0), its compact couplings (1..)."""
         terms = _galerkin_terms(self.dimensions, len(self.directions) > self.dimensions).copy()
         for column in (3, 5, 7):
             code = terms[:, column] + 8 * 0x111
@@ -167,7 +170,7 @@ class Parity:
         return 2 + self.weights[tuple(-d for d in offset)] if any(offset) else 1
 
     def steps(self, order: list[list[int]]) -> tuple[Table, Table]:
-        """Neighbours (direction, sub-grid, shift, shift back) of every sub-grid: all (0), and those earlier in the order (1)."""
+        """Neighbours (direction, sub-grid, shift, shift back) of every sub-grid: all (0), those earlier in `order` (1)."""
         table = np.zeros((2, self.parts, len(self.directions), 4), dtype=np.int64)
         counts = np.zeros((2, self.parts), dtype=np.int64)
         seen: list[int] = []

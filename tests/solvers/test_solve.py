@@ -129,6 +129,22 @@ def test_auto_prefers_what_the_operator_allows(monkeypatch: pytest.MonkeyPatch) 
     assert [c.method for c in candidates(spla.aslinearoperator(np.eye(256)), b)] == ["fgmres"]
 
 
+def test_auto_for_dense_and_complex_systems(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auto, "SMALL_DENSE", 10)
+    rng = np.random.default_rng(0)
+    B = rng.standard_normal((30, 30))
+    for A, method in ((B @ B.T + 30 * np.eye(30), "cg"), (B + B.T, "minres"), (B + 30 * np.eye(30), "fgmres")):
+        result = solve(A, np.ones(30), rtol=1e-8)
+        assert result.converged
+        assert result.method == method
+    complex_b = rng.standard_normal(36) + 1j * rng.standard_normal(36)
+    for operator in (poisson(6), NONSYMMETRIC["3d"]):
+        b = np.resize(complex_b, operator.shape[0])
+        result = solve(operator, b, rtol=1e-8)
+        assert result.converged
+        assert np.linalg.norm(b - operator.tocsr() @ result.x) <= 1e-8 * np.linalg.norm(b)
+
+
 def test_a_given_preconditioner_decides() -> None:
     A = poisson(16)
     b = right_hand_side(A)

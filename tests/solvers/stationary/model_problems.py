@@ -73,6 +73,7 @@ STENCILS: dict[str, Any] = {
     "2d": SeparableStencil([dirichlet(6), neumann(5)], 0.1),
     "2d periodic": SeparableStencil([periodic(4), neumann(6)], 0.1),
     "2d short periodic": SeparableStencil([periodic(3), periodic(2)], 0.1),
+    "3d flat": SeparableStencil([dirichlet(1), periodic(4), dirichlet(3)], 0.1),
     "3d": SeparableStencil([neumann(4), dirichlet(3), dirichlet(5)], 0.2),
     "3d periodic": SeparableStencil([periodic(4), dirichlet(3), periodic(6)], 0.2),
     "variable 1d": variable((9,), (False,)),
