@@ -49,8 +49,8 @@ def gaussian_field(
 
     References
     ----------
-    G. J. Lord, C. E. Powell, T. Shardlow, *An Introduction to Computational Stochastic PDEs* (2014), section 6.5
-    (circulant embedding).
+    G. J. Lord, C. E. Powell, T. Shardlow, *An Introduction to Computational Stochastic PDEs* (2014), chapters 6
+    and 7 (sampling by circulant embedding).
 
     Examples
     --------

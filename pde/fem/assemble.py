@@ -69,7 +69,8 @@ def poisson(
 
     References
     ----------
-    S. Brenner, R. Scott, *The Mathematical Theory of Finite Element Methods*, 3rd ed. (2008), theorems 5.4.8, 10.4.
+    S. Brenner, R. Scott, *The Mathematical Theory of Finite Element Methods*, 3rd ed. (2008), theorem 5.4.8,
+    and section 10.4 (isoparametric elements).
 
     Examples
     --------

@@ -77,7 +77,7 @@ def l_shape(n: int, *, comm: Any = None) -> Any:
 
     References
     ----------
-    P. Grisvard, *Singularities in Boundary Value Problems* (1992), section 2.7.
+    G. Strang, G. Fix, *An Analysis of the Finite Element Method*, 2nd ed. (2008), chapter 8 (singularities).
 
     Examples
     --------

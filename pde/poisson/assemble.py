@@ -102,15 +102,15 @@ def poisson(
 
     Notes
     -----
-    Finite volumes, with the harmonic mean of k between neighbours and the unknown's own k at a wall:
-    second order for smooth k. Vertex-centred: Dirichlet walls are grid points but no unknowns, Neumann walls are
-    unknowns with half a control volume; those rows are halved (weights W), so that A is symmetric. Cell-centred: walls
-    lie half a cell outside (diagonal 3 / h^2 next to a Dirichlet wall). Masks have staircase edges: first order on
-    curved domains, unless the edge is where the exact solution's data are taken.
+    Finite volumes, second order for smooth k: the harmonic mean of k between neighbours, and at a wall the unknown's
+    own k (where k is a known function, the harmonic mean with the wall's). Vertex-centred: Dirichlet walls are grid
+    points but no unknowns, Neumann walls are unknowns with half a control volume; those rows are halved (weights W), so
+    that A is symmetric. Cell-centred: walls lie half a cell outside (diagonal 3 / h^2 next to a Dirichlet wall). Masks
+    have staircase edges: first order on curved domains, unless the edge is where the exact solution's data are taken.
 
     References
     ----------
-    P. Wesseling, *An Introduction to Multigrid Methods* (1992), sections 3.2-3.4 (finite volumes, harmonic means).
+    P. Wesseling, *An Introduction to Multigrid Methods* (1992), sections 3.3-3.5 (finite volumes, harmonic means).
 
     Examples
     --------

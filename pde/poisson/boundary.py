@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import Any, Literal
 
 import numpy as np
@@ -199,13 +198,13 @@ def make_grid(
     >>> grid.spacing
     (0.25, 0.25)
     """
-    counts: tuple[Any, ...] = (shape,) if isinstance(shape, Integral) else tuple(shape)  # type: ignore[arg-type]
-    if not 1 <= len(counts) <= 3 or not all(isinstance(n, Integral) for n in counts):
-        raise ValueError(f"shape = {counts}: expected 1, 2 or 3 axes, an int each")
-    counts = tuple(int(n) for n in counts)
+    counts = tuple(np.atleast_1d(shape).tolist())
+    if not 1 <= len(counts) <= 3 or not all(isinstance(n, int) for n in counts):
+        raise ValueError(f"shape = {shape}: expected 1, 2 or 3 axes, an int each")
     if centring not in ("vertex", "cell"):
         raise ValueError(f"centring = {centring!r}: expected 'vertex' or 'cell'")
-    sides = tuple(float(x) for x in ([lengths] * len(counts) if isinstance(lengths, Real) else lengths))  # type: ignore[union-attr]
+    sides = tuple(np.atleast_1d(np.asarray(lengths, dtype=np.float64)).tolist())
+    sides = sides * len(counts) if len(sides) == 1 else sides
     if len(sides) != len(counts):
         raise ValueError(f"lengths = {lengths}: expected one number, or one for each of the {len(counts)} axes")
     ends = parse_boundary(bc, len(counts))

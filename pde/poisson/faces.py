@@ -124,11 +124,14 @@ def face_conductances(
                 faces[-side] = 2.0 / (1.0 / nodes[-side] + 1.0 / wall)
         faces *= factor * along(line.conductance, 0, faces.ndim)
         faces = np.moveaxis(faces, 0, axis)
-        if np.any(volumes(lines, skip=axis) != 1.0):
-            area = volumes(lines, skip=axis)
-            faces *= np.take(area, np.minimum(np.arange(len(line) + 1), len(line) - 1), axis)
+        faces *= _areas(lines, axis)
         result.append(np.ascontiguousarray(faces))
     return result
+
+
+def _areas(lines: Sequence[Line], axis: int) -> Values:
+    """Areas of the faces across an axis (over h^(d - 1)), to broadcast along it."""
+    return reduce(np.multiply.outer, [np.ones(1) if a == axis else line.weight for a, line in enumerate(lines)])
 
 
 def cut(
@@ -169,14 +172,12 @@ def cut(
     values = np.broadcast_to(np.asarray(k, dtype=np.float64), active.shape)
     for axis, (c, line) in enumerate(zip(conductances, lines, strict=True)):
         below, above, first, second = _sides(active, values, axis, line.periodic)
-        wall = anisotropy[axis] / line.spacing**2 * (2.0 if centring == "cell" else 1.0)
-        if edge == "neumann":
-            wall = 0.0
+        wall = 0.0 if edge == "neumann" else anisotropy[axis] / line.spacing**2 * (2.0 if centring == "cell" else 1.0)
         inner = np.ones(c.shape, dtype=bool)
         if not line.periodic:
             plane(inner, axis, 0)[...] = plane(inner, axis, -1)[...] = False
         one = inner & (below ^ above)
-        c[one] = wall * np.where(below, first, second)[one]
+        c[one] = (wall * np.where(below, first, second) * _areas(lines, axis))[one]
         c[~(below | above)] = 0.0
 
 

@@ -58,8 +58,9 @@ def pressure(
     Notes
     -----
     Neumann at solids (no coupling), p = 0 in the centre of an air cell (coupling removed, 1 / h^2 stays on the
-    diagonal); air outside the box is half a cell away. Every connected region of fluid that touches no air is
-    singular and declares its own null vector. A fluid cell walled in on all sides has an empty row; it counts as solid.
+    diagonal), which is first order for a surface between the cells; air outside the box is half a cell away. Every
+    connected region of fluid that touches no air is singular and declares its own null vector. A fluid cell walled in
+    on all sides has an empty row; it counts as solid.
 
     References
     ----------

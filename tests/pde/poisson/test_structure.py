@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from scipy.sparse.linalg import spsolve
 
 from conjugo.pde import convection_diffusion, poisson
 from conjugo.pde.poisson.boundary import make_grid, parse_boundary
@@ -215,3 +216,32 @@ def test_upwind_is_an_m_matrix_where_central_is_not() -> None:
     assert off[0].max() <= 0
     assert off[1].max() > 0
     assert np.all(upwind.sum(axis=1) >= -1e-12)
+
+
+@pytest.mark.parametrize("coefficient", ["constant", "variable"])
+@pytest.mark.parametrize("mask_bc", ["dirichlet", "neumann", None])
+@pytest.mark.parametrize("centring", ["vertex", "cell"])
+def test_a_neumann_wall_is_a_mirror(centring: Any, mask_bc: Any, coefficient: str) -> None:
+    """Half the box with a Neumann wall gives, to rounding, half the solution of the mirrored box."""
+    rng, n, m = np.random.default_rng(0), 6, 7
+    half_k, half_f, half_mask = 1 + rng.random((n, m)), rng.random((n, m)), np.ones((n, m), dtype=bool)
+    half_mask[0, 3] = half_mask[4, 0] = half_mask[2:4, 4] = False  # the first touches the mirror
+
+    def mirrored(a: Any) -> Any:
+        return np.concatenate([a[:0:-1] if centring == "vertex" else a[::-1], a])
+
+    def solution(half: bool) -> Any:
+        arrays = [a if half else mirrored(a) for a in (half_k, half_f, half_mask)]
+        options: dict[str, Any] = {"centring": centring, "rhs": arrays[1], "anisotropy": (1.0, 3.0)}
+        if coefficient == "variable":
+            options["coefficient"] = arrays[0]
+        if mask_bc is not None:
+            options |= {"mask": arrays[2], "mask_bc": mask_bc, "boundary_value": 0.3}
+        if half:
+            problem = poisson((n, m), bc=[("neumann", "dirichlet"), "dirichlet"], **options)
+        else:
+            problem = poisson(arrays[0].shape, lengths=(2.0, 1.0), **options)
+        small = problem.compress()
+        return problem.expand(spsolve(small.A, small.b)).reshape(arrays[0].shape)
+
+    np.testing.assert_allclose(solution(True), solution(False)[-n:], rtol=1e-11, atol=1e-13)
