@@ -1,8 +1,8 @@
 """The V-cycle of black-box multigrid on colour-split arrays: relaxation, residual, transfers. Unvalidated.
 
-A level keeps one flat, ghost-padded array for each parity of the indices (2, 4 or 8 sub-grids). Nodes of one sub-grid do
-not couple to each other, their neighbours lie at constant shifts in the other sub-grids: every loop has unit stride and
-no mask. Colours follow each other block by block, each a lag behind the one before (a wavefront): the operator streams
+A level keeps one flat, ghost-padded array for each parity of the indices (2, 4 or 8 sub-grids). Nodes of one sub-grid
+do not couple to each other, their neighbours lie at constant shifts in the other sub-grids: every loop has unit stride
+and no mask. Colours follow each other block by block, each a lag behind the one before (a wavefront): the operator streams
 through the cache once a sweep, and the result does not depend on the block.
 """
 
@@ -109,7 +109,7 @@ def wave(
     lo: int,
     hi: int,
 ) -> None:
-    """Run the stages (kind, sub-grid, position, variant of steps) over the flat range, `position` lags behind the first.
+    """Run the stages (kind, sub-grid, position, variant of steps) over the flat range, each `position` lags late.
 
     Kind 0 relaxes a sub-grid, kind 1 writes its residual into r. Variant 1 leaves out neighbours that are still zero.
     """

@@ -47,6 +47,22 @@ def add_products(out: Floats, a: Floats, p: Floats, terms: Table, lo: int, hi: i
             )
 
 
+@njit(fastmath=_FAST, boundscheck=False)
+def _add_with_size(total: Floats, size: Floats, a: Floats) -> None:
+    """total += a, size += |a|."""
+    for i in range(total.size):
+        total[i] += a[i]
+        size[i] += abs(a[i])
+
+
+@njit(fastmath=_FAST, boundscheck=False)
+def _flag(total: Floats, size: Floats, eps: float) -> None:
+    """Clear sums that are noise or negative; size becomes 1 where anything was added."""
+    for i in range(total.size):
+        total[i] = total[i] if total[i] > eps * size[i] else 0.0
+        size[i] = 1.0 if size[i] > 0.0 else 0.0
+
+
 @njit(
     "void(float64[:,::1], float64[:,::1], float64[::1], int64[:,::1], float64, int64, int64)",
     cache=True,
@@ -59,19 +75,26 @@ def row_sums(sums: Floats, a: Floats, diag: Floats, terms: Table, eps: float, lo
     for start in range(lo, hi, _BLOCK):
         stop = min(start + _BLOCK, hi)
         total, size = sums[0, start:stop], sums[1, start:stop]
-        d = diag[start:stop]
-        for i in range(total.size):
-            total[i] = d[i]
-            size[i] = 0.0
+        total[:] = diag[start:stop]
+        size[:] = 0.0
         for t in range(terms.shape[0]):
-            c = a[terms[t, 0], start + terms[t, 1] : stop + terms[t, 1]]
-            for i in range(total.size):
-                total[i] += c[i]
-                size[i] += abs(c[i])
-        for i in range(total.size):
-            if total[i] <= eps * size[i]:
-                total[i] = 0.0
-            size[i] = 0.0 if size[i] == 0.0 else 1.0
+            _add_with_size(total, size, a[terms[t, 0], start + terms[t, 1] : stop + terms[t, 1]])
+        _flag(total, size, eps)
+
+
+@njit(fastmath=_FAST, boundscheck=False)
+def _reciprocal_sum(out: Floats, a: Floats, b: Floats) -> None:
+    """out = 1 / (a + b), 0 where the sum is not positive."""
+    for i in range(out.size):
+        total = a[i] + b[i]
+        out[i] = 1.0 / total if total > 0.0 else 0.0
+
+
+@njit(fastmath=_FAST, boundscheck=False)
+def _multiply(out: Floats, a: Floats) -> None:
+    """out *= a."""
+    for i in range(out.size):
+        out[i] *= a[i]
 
 
 @njit(
@@ -87,13 +110,16 @@ def normalise(w: Floats, sums: Floats, total: Floats, exists: Floats, corners: T
     `corners` holds (row of w, shift of the coarse node) for each weight; `total` the couplings towards coarse nodes.
     The coarse node taken is the last that exists.
     """
-    for f in range(lo, hi):
-        centre = total[f] + sums[0, f]
-        if centre > 0.0:
-            for c in range(corners.shape[0]):
-                w[corners[c, 0], f] /= centre
-        else:
-            left = sums[1, f]
-            for c in range(corners.shape[0] - 1, -1, -1):
-                w[corners[c, 0], f] = left * exists[f + corners[c, 1]]
-                left -= w[corners[c, 0], f]
+    scale = np.empty(_BLOCK)
+    for start in range(lo, hi, _BLOCK):
+        stop = min(start + _BLOCK, hi)
+        factor = scale[: stop - start]
+        _reciprocal_sum(factor, total[start:stop], sums[0, start:stop])
+        for c in range(corners.shape[0]):
+            _multiply(w[corners[c, 0], start:stop], factor)
+        for f in range(start, stop):
+            if factor[f - start] == 0.0 and sums[1, f] != 0.0:
+                left = 1.0
+                for c in range(corners.shape[0] - 1, -1, -1):
+                    w[corners[c, 0], f] = left * exists[f + corners[c, 1]]
+                    left -= w[corners[c, 0], f]

@@ -45,8 +45,8 @@ class Level:
         self.grid = grid
         parts = grid.parts
         diag = a[:parts]
-        with np.errstate(divide="ignore"):
-            self.dinv = np.where(diag == 0, 0.0, 1.0 / diag).astype(dtype)
+        self.dinv = np.zeros(diag.shape, dtype=dtype)
+        np.divide(1.0, diag, out=self.dinv, where=diag > 0, casting="same_kind")
         self.k = a[parts:].astype(dtype).reshape(len(grid.directions), parts, grid.size)
         self.w = p[2:-1].astype(dtype)
         self.x = np.zeros((parts, grid.size), dtype=dtype)

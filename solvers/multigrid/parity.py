@@ -170,7 +170,7 @@ class Parity:
         return 2 + self.weights[tuple(-d for d in offset)] if any(offset) else 1
 
     def steps(self, order: list[list[int]]) -> tuple[Table, Table]:
-        """Neighbours (direction, sub-grid, shift, shift back) of every sub-grid: all (0), those earlier in `order` (1)."""
+        """Neighbours (direction, part, shift, shift back) of each sub-grid: all (0), those earlier in `order` (1)."""
         table = np.zeros((2, self.parts, len(self.directions), 4), dtype=np.int64)
         counts = np.zeros((2, self.parts), dtype=np.int64)
         seen: list[int] = []
