@@ -16,7 +16,7 @@ from conjugo.cases.peers import sine_transform
 from conjugo.cases.race import interleaved_medians
 from conjugo.cases.spec import ProblemSpec, build
 from conjugo.cases.stream import bandwidth
-from conjugo.cases.warmup import kernel_modules, second_process
+from conjugo.cases.warmup import compile_module, kernel_modules, second_process
 from conjugo.pde.problem import LinearProblem
 
 
@@ -78,14 +78,14 @@ def full_multigrid(sizes: KernelSizes) -> Iterator[Verdict]:
     """Full multigrid to the discretisation's accuracy beside the direct solve by sine transforms."""
     spec = ProblemSpec(shape=(sizes.plane,) * 2, rhs="charges")
     problem = build(spec)
-    direct = sine_transform(problem)
-    best = problem.error(direct(problem.b, 0.0)[0])
+    best = problem.error(sine_transform(problem)(problem.b, 0.0)[0])
     fmg, dst = interleaved_medians(
-        [lambda: solvers.full_multigrid(problem.A, problem.b), lambda: direct(problem.b, 0.0)], sizes.repeats
+        [lambda: solvers.full_multigrid(problem.A, problem.b), lambda: sine_transform(problem)(problem.b, 0.0)],
+        sizes.repeats,
     )
     ratio = problem.error(solvers.full_multigrid(problem.A, problem.b).x) / best
     yield at_most("full multigrid: error over discretisation error", ratio, 1.1)
-    yield at_most("full multigrid over the DST solve, seconds", fmg / dst, 1.0)
+    yield at_most("full multigrid over the DST solve, set-up + solve", fmg / dst, 1.0)
 
 
 def iterations_by_size(sizes: KernelSizes) -> Iterator[Verdict]:
@@ -116,6 +116,8 @@ def two_threads(sizes: KernelSizes) -> Iterator[Verdict]:
 
 def compilation(sizes: KernelSizes) -> Iterator[Verdict]:
     """Seconds that a second process spends on loading compiled kernels."""
+    for name in kernel_modules():  # the first process compiles what nobody has compiled yet
+        compile_module(name)
     spent = second_process(kernel_modules())
     if spent is not None and np.isfinite(spent):
         yield at_most("seconds that a second process spends on loading kernels", spent, 2.0)
