@@ -48,7 +48,7 @@ lint: setup
 	$(RUN) lint-imports
 
 docs: setup
-	$(RUN) mkdocs build --strict
+	$(RUN) NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 bench: setup
 	$(RUN) conjugo bench --suite poisson $(ARGS)

@@ -19,8 +19,12 @@ from conjugo.cases.peak import peaks
 from conjugo.cases.runs import Run
 from conjugo.cases.spec import ProblemSpec, build, small_shape
 from conjugo.cases.table import Table, scientific, seconds, significant
-from conjugo.cases.trial import Outcome, reference_error, run_trial, warm_up
+from conjugo.cases.trial import OUT_OF_TIME, REFUSED, Outcome, reference_error, run_trial, warm_up
 from conjugo.pde.problem import LinearProblem
+
+
+QUICK = 0.25
+"""Seconds below which a method runs three times, of which the median is shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +37,7 @@ class Config(ProblemSpec):
     """Methods or families of methods; default all that suit the problem."""
     rtol: float = 1e-8
     """Relative tolerance of the true residual."""
-    budget: float = 5.0
+    budget: float = 3.0
     """Seconds that each solve may take; slower ones are stopped and shown as such."""
     memory: bool = True
     """Measure peak memory, in a second process."""
@@ -52,6 +56,8 @@ def main(config: Config) -> Path:
     run = Run("compare", config, config.folder)
     print(f"{problem.name}: {problem.n} unknowns, {len(methods)} methods, to a relative residual of {config.rtol:.0e}")
     outcomes, interrupted = compare(config, problem, methods)
+    if outcomes and all(outcome.status == REFUSED for outcome in outcomes):
+        raise ValueError(outcomes[0].note)
     if config.memory and not interrupted:
         used = peaks(config, [outcome.method for outcome in outcomes])
         outcomes = [replace(o, bytes_per_unknown=used.per_unknown.get(o.method)) for o in outcomes]
@@ -64,14 +70,14 @@ def compare(config: Config, problem: LinearProblem, methods: Sequence[Method]) -
     small = build(config, small_shape(config))
     outcomes: list[Outcome] = []
     best = None
-    with interruptible() as stop, tqdm(methods, desc="compare", unit="method", leave=False) as bar:
+    with interruptible() as stop, tqdm(methods, desc="compare", unit="method", leave=False, disable=None) as bar:
         for method in bar:
             bar.set_postfix_str(method.name)
             try:
                 if best is None and config.has_discretisation_error:
                     best = reference_error(problem)
                 warm_up(method, small)
-                outcome = run_trial(method, problem, rtol=config.rtol, budget=config.budget)
+                outcome = typical(method, problem, config)
             except KeyboardInterrupt:
                 break
             if best is not None and outcome.error is not None:
@@ -83,12 +89,21 @@ def compare(config: Config, problem: LinearProblem, methods: Sequence[Method]) -
     return outcomes, stop.happened
 
 
+def typical(method: Method, problem: LinearProblem, config: Config) -> Outcome:
+    """Run a method once, or three times if it is quick, and return the run of median duration."""
+    first = run_trial(method, problem, rtol=config.rtol, budget=config.budget)
+    if first.total_seconds > QUICK or config.fast:
+        return first
+    again = [run_trial(method, problem, rtol=config.rtol, budget=config.budget) for _ in range(2)]
+    return sorted([first, *again], key=lambda outcome: outcome.total_seconds)[1]
+
+
 def table(outcomes: Iterable[Outcome]) -> Table:
     """Tabulate outcomes."""
     head = ["method", "status", "set-up", "solve", "iterations", "residual", "error", "error/disc.", "bytes/unknown"]
     result = Table(head, left=2)
     for o in outcomes:
-        ran = o.status != "refused"
+        ran = o.status != REFUSED
         memory = "-" if o.bytes_per_unknown is None else f"{o.bytes_per_unknown:.0f}"
         result.add(o.method, o.status, seconds(o.setup_seconds) if ran else "-", seconds(o.seconds) if ran else "-",
                    str(o.iterations) if ran else "-", scientific(o.residual), scientific(o.error),
@@ -96,13 +111,11 @@ def table(outcomes: Iterable[Outcome]) -> Table:
     return result
 
 
-def report(
-    run: Run, config: Config, problem: LinearProblem, outcomes: Sequence[Outcome], *, interrupted: bool
-) -> None:
+def report(run: Run, config: Config, problem: LinearProblem, outcomes: Sequence[Outcome], *, interrupted: bool) -> None:
     """Print the table and write the run's files."""
     print(f"\n{table(outcomes).text()}\n")
     for outcome in outcomes:
-        if outcome.note and not outcome.converged and outcome.status != "time budget":
+        if outcome.note and not outcome.converged and outcome.status != OUT_OF_TIME:
             print(f"{outcome.method}: {outcome.note}")
     run.history(
         ["method", "iteration", "seconds", "relative_residual"],
@@ -122,7 +135,9 @@ def report(
 
 def picture(config: Config, problem: LinearProblem, outcomes: Sequence[Outcome]) -> Figure:
     """Draw both panels with one legend beside them."""
-    figure = Figure(figsize=(13.0, 6.0), layout="constrained")
+    drawn = [outcome for outcome in outcomes if len(outcome.residuals)]
+    lines = len(drawn) + len({outcome.family for outcome in drawn})
+    figure = Figure(figsize=(13.5, max(6.0, 0.4 + 0.175 * lines)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     plotting.convergence(outcomes, left, against="iterations", rtol=config.rtol)
     plotting.convergence(outcomes, right, against="seconds", rtol=config.rtol)

@@ -1,14 +1,12 @@
-"""What a piece of work costs: peak memory, and medians of interleaved timings."""
+"""The peak memory of a piece of work."""
 
 from __future__ import annotations
 
 import ctypes
 import gc
 import re
-import statistics
-import time
 import tracemalloc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -60,42 +58,3 @@ def _status(key: str) -> int:
     if found is None:
         raise OSError(f"{STATUS} has no {key}: this system cannot tell its memory use")
     return 1024 * int(found.group(1))
-
-
-def interleaved(
-    works: Sequence[Callable[[], object]], repeats: int, slow: float = 10.0, progress: Callable[[], object] | None = None
-) -> list[list[float]]:
-    """Time each of `works` up to `repeats` times, in turn, so that all see the same load of the machine.
-
-    Parameters
-    ----------
-    works : sequence of callable
-        What to time; each should be warmed up.
-    repeats : int
-        How often.
-    slow : float
-        Work whose first turn took longer than this (seconds) is not repeated more than twice.
-    progress : callable, optional
-        Called after each turn of each work.
-
-    Returns
-    -------
-    list of list of float
-        Wall-clock seconds of every turn.
-    """
-    times: list[list[float]] = [[] for _ in works]
-    for turn in range(repeats):
-        for work, spent in zip(works, times, strict=True):
-            if turn < 2 or spent[0] <= slow:
-                start = time.perf_counter()
-                work()
-                spent.append(time.perf_counter() - start)
-            if progress is not None:
-                progress()
-    return times
-
-
-def median_seconds(work: Callable[[], object], repeats: int = 7) -> float:
-    """Median of `repeats` timings of `work` after one call that is not counted."""
-    work()
-    return statistics.median(interleaved([work], repeats)[0])

@@ -22,6 +22,9 @@ class Solve(Protocol):
         """Solve for b."""
 
 
+AUTOMATIC = "automatic"
+"""Family of the method that picks another."""
+
 type Setup = Callable[[LinearProblem], Solve]
 type Condition = Callable[[LinearProblem], bool]
 
@@ -87,7 +90,7 @@ def choose(names: Sequence[str], problem: LinearProblem) -> list[Method]:
     Parameters
     ----------
     names : sequence of str
-        Names of methods, or families; empty for all.
+        Names of methods, or families; empty for all but auto.
     problem : LinearProblem
         What is to be solved.
 
@@ -109,7 +112,8 @@ def choose(names: Sequence[str], problem: LinearProblem) -> list[Method]:
     ['cg']
     """
     if not names:
-        return [method for method in METHODS if method.installed and method.suits(problem)]
+        concrete = (method for method in METHODS if method.family != AUTOMATIC)
+        return [method for method in concrete if method.installed and method.suits(problem)]
     known = {method.name for method in METHODS} | {method.family for method in METHODS}
     for name in names:
         if name not in known:
@@ -131,6 +135,11 @@ def krylov(name: str, preconditioner: Callable[[Any], Any] | None = None, **opti
         return solve
 
     return setup
+
+
+def solvers_named(name: str, **options: Any) -> Callable[[Any], Any]:
+    """Return the preconditioner factory of this name, looked up when it is called."""
+    return lambda A: getattr(solvers, name)(A, **options)
 
 
 def stationary(name: str, **options: Any) -> Setup:
@@ -156,6 +165,36 @@ def multigrid(**options: Any) -> Setup:
         return solve
 
     return setup
+
+
+def cycle(**options: Any) -> Callable[[Any], Any]:
+    """Return the set-up of a multigrid cycle as a preconditioner."""
+    return lambda A: solvers.Multigrid(A, **options)
+
+
+def fast_poisson(**options: Any) -> Setup:
+    """Set up the direct solve by transforms."""
+
+    def setup(problem: LinearProblem) -> Solve:
+        direct_solve = solvers.FastPoisson(problem.A, **options)
+
+        def solve(b: Any, *, rtol: float, maxiter: int | None = None, callback: Any = None) -> SolveResult:
+            result: SolveResult = direct_solve.solve(b, rtol=rtol)
+            return result
+
+        return solve
+
+    return setup
+
+
+def full_multigrid(problem: LinearProblem) -> Solve:
+    """Set up full multigrid, which stops at the discretisation's accuracy and not at a tolerance."""
+
+    def solve(b: Any, *, rtol: float, maxiter: int | None = None, callback: Any = None) -> SolveResult:
+        result: SolveResult = solvers.full_multigrid(problem.A, b)
+        return result
+
+    return solve
 
 
 def on_matrix(factory: Callable[[Any], Solve]) -> Setup:
@@ -185,10 +224,59 @@ def automatic(problem: LinearProblem) -> Solve:
     return run
 
 
+def direct(name: str, **options: Any) -> Setup:
+    """Set up an object of ours with `.solve(b, ...)`: a factorisation or an algebraic hierarchy."""
+
+    def setup(problem: LinearProblem) -> Solve:
+        solve: Solve = getattr(solvers, name)(problem.A, **options).solve
+        return solve
+
+    return setup
+
+
+def petsc(options: str) -> Callable[[Any], Solve]:
+    """Return the set-up of a PETSc solver with these options."""
+    return lambda A: solvers.PetscSolver(A, options=options).solve
+
+
 METHODS: tuple[Method, ...] = (
+    Method("auto", AUTOMATIC, automatic),
+    Method("fast poisson", "direct", fast_poisson(), constant),
+    Method("fast poisson thomas", "direct", fast_poisson(method="thomas"), constant),
+    Method("full multigrid", "multigrid", full_multigrid, constant),
+    Method("multigrid", "multigrid", multigrid(), symmetric_grid),
+    Method("multigrid W", "multigrid", multigrid(cycle="W"), symmetric_grid),
+    Method("multigrid F", "multigrid", multigrid(cycle="F"), symmetric_grid),
+    Method("multigrid chebyshev", "multigrid", multigrid(smoother="chebyshev"), symmetric_grid),
+    Method("multigrid float64", "multigrid", multigrid(precision="float64"), symmetric_grid),
+    Method("cg + multigrid", "multigrid + Krylov", krylov("cg", cycle(symmetric=True)), symmetric_grid),
+    Method("fcg + multigrid", "multigrid + Krylov", krylov("fcg", cycle()), symmetric_grid),
+    Method("fgmres + multigrid", "multigrid + Krylov", krylov("fgmres", cycle()), symmetric_grid),
+    Method("splu", "direct", on_matrix(lambda A: solvers.splu(A).solve)),
+    Method("ruge-stuben", "algebraic multigrid", on_matrix(lambda A: solvers.ruge_stuben(A).solve), symmetric, "pyamg"),
+    Method("smoothed aggregation", "algebraic multigrid",
+           on_matrix(lambda A: solvers.smoothed_aggregation(A).solve), symmetric, "pyamg"),
+    Method("petsc cg + gamg", "PETSc", on_matrix(petsc("-ksp_type cg -pc_type gamg")), symmetric, "petsc4py"),
+    Method("petsc cg + icc", "PETSc", on_matrix(petsc("-ksp_type cg -pc_type icc")), symmetric, "petsc4py"),
+    Method("petsc mumps", "PETSc", on_matrix(petsc("-ksp_type preonly -pc_type lu -pc_factor_mat_solver_type mumps")),
+           package="petsc4py"),
+    Method("cg + mic", "preconditioned CG", krylov("cg", solvers_named("mic")), symmetric),
+    Method("cg + ic0", "preconditioned CG", krylov("cg", solvers_named("ic0")), symmetric),
+    Method("cg + ssor", "preconditioned CG", krylov("cg", solvers_named("ssor", omega=1.5)), symmetric),
+    Method("cg + chebyshev", "preconditioned CG", krylov("cg", solvers_named("chebyshev_preconditioner")), symmetric),
+    Method("cg + jacobi", "preconditioned CG", krylov("cg", solvers_named("jacobi")), symmetric),
     Method("cg", "Krylov", krylov("cg"), symmetric),
     Method("minres", "Krylov", krylov("minres"), symmetric),
     Method("fgmres", "Krylov", krylov("fgmres")),
+    Method("gmres", "Krylov", krylov("gmres")),
+    Method("lgmres", "Krylov", krylov("lgmres")),
+    Method("gcrotmk", "Krylov", krylov("gcrotmk")),
+    Method("bicgstab", "Krylov", krylov("bicgstab")),
+    Method("chebyshev", "stationary", stationary("chebyshev"), symmetric),
+    Method("red-black sor", "stationary", stationary("red_black_sor"), symmetric_grid),
+    Method("sor", "stationary", stationary("sor"), symmetric),
+    Method("ssor", "stationary", stationary("ssor_iteration", omega=1.5), symmetric),
     Method("gauss-seidel", "stationary", stationary("gauss_seidel")),
-)
+    Method("jacobi", "stationary", stationary("jacobi_iteration")),
+)  # fmt: skip
 """All methods, fast families first; a new one is a new line here."""

@@ -41,22 +41,24 @@ class Solved:
     converged: bool
 
 
-def solve_dmda(comm: Any, cells: tuple[int, int], rtol: float) -> Solved:
+def solve_dmda(comm: Any, cells: int, rtol: float, stretch: int = 1) -> Solved:
     """Solve -Δu = 2 π² sin(πx) sin(πy) with u = 0 on the sides, by five points on PETSc's structured grid.
 
     Parameters
     ----------
     comm : mpi4py communicator
         Who shares the work.
-    cells : (int, int)
-        Squares along x and y.
+    cells : int
+        Squares along y.
     rtol : float
         Relative tolerance of the true residual.
+    stretch : int
+        Length along x: the box has stretch * cells^2 squares.
     """
     start = time.perf_counter()
-    box = BoxPoisson(cells, comm)
+    box = BoxPoisson((stretch * cells, cells), comm)
     x, y = box.coordinates()
-    inside = (x > 0) & (x < cells[0] * box.h * (1 - 1e-12)) & (y > 0) & (y < 1 - 1e-12)
+    inside = (x > 0) & (x < stretch * (1 - 1e-12)) & (y > 0) & (y < 1 - 1e-12)
     f = np.where(inside, 2.0 * np.pi**2 * np.sin(np.pi * x) * np.sin(np.pi * y), 0.0)
     b, u = box.vector(), box.vector()
     b.setArray((box.h**2 * f).ravel(order="F"))
@@ -64,46 +66,29 @@ def solve_dmda(comm: Any, cells: tuple[int, int], rtol: float) -> Solved:
     return _timed(comm, ksp, b, u, start, box.unknowns, lambda: box.gather(u).ravel())
 
 
-def solve_dolfinx(comm: Any, cells: tuple[int, int], rtol: float) -> Solved:
-    """Solve the same equation by linear finite elements on a dolfinx mesh of triangles.
+def solve_dolfinx(comm: Any, cells: int, rtol: float, stretch: int = 1) -> Solved:
+    """Solve the same equation by linear finite elements on a dolfinx mesh of the unit square.
 
     Parameters
     ----------
     comm, cells, rtol
         As for `solve_dmda`; every square is cut into two triangles.
+    stretch : int
+        By how much there are more triangles than 2 cells^2 (about).
     """
-    import dolfinx.fem.petsc as fem_petsc
-    import dolfinx.mesh
-    import ufl
-    from dolfinx import fem
-    from petsc4py import PETSc
+    from conjugo.pde import fem
 
     start = time.perf_counter()
-    corner = np.array([cells[0] / cells[1], 1.0])
-    mesh = dolfinx.mesh.create_rectangle(comm, [np.zeros(2), corner], list(cells))
-    V = fem.functionspace(mesh, ("Lagrange", 1))
-    mesh.topology.create_connectivity(1, 2)
-    facets = dolfinx.mesh.exterior_facet_indices(mesh.topology)
-    fixed = fem.dirichletbc(0.0, fem.locate_dofs_topological(V, 1, facets), V)
-    u, v, place = ufl.TrialFunction(V), ufl.TestFunction(V), ufl.SpatialCoordinate(mesh)
-    load = 2.0 * ufl.pi**2 * ufl.sin(ufl.pi * place[0]) * ufl.sin(ufl.pi * place[1])
-    form, source = fem.form(ufl.inner(ufl.grad(u), ufl.grad(v)) * ufl.dx), fem.form(load * v * ufl.dx)
-    A = fem_petsc.assemble_matrix(form, bcs=[fixed])
-    A.assemble()
-    b = fem_petsc.assemble_vector(source)
-    fem_petsc.apply_lifting(b, [form], bcs=[[fixed]])
-    b.ghostUpdate(addv=PETSc.InsertMode.ADD, mode=PETSc.ScatterMode.REVERSE)
-    fem_petsc.set_bc(b, [fixed])
+    case = fem.poisson("square", round(cells * stretch**0.5), comm=comm)
+    A, b = case.petsc_matrix(), case.petsc_vector()
     x = b.duplicate()
     ksp = _algebraic(comm, A, rtol)
-    owned = V.dofmap.index_map.size_local
-    return _timed(
-        comm, ksp, b, x, start, V.dofmap.index_map.size_global,
-        lambda: _by_place(comm, V.tabulate_dof_coordinates()[:owned], x.getArray()[:owned]),
-    )  # fmt: skip
+    dofs = case.V.dofmap.index_map
+    places = case.V.tabulate_dof_coordinates()[: dofs.size_local]
+    return _timed(comm, ksp, b, x, start, dofs.size_global, lambda: _by_place(comm, places, x.getArray()))
 
 
-SOLVES: dict[str, Callable[[Any, tuple[int, int], float], Solved]] = {"dmda": solve_dmda, "dolfinx": solve_dolfinx}
+SOLVES: dict[str, Callable[..., Solved]] = {"dmda": solve_dmda, "dolfinx": solve_dolfinx}
 """What is solved, by name."""
 
 
@@ -111,19 +96,19 @@ def compare_with_serial(comm: Any, name: str, cells: int, rtol: float) -> dict[s
     """Solve together and on rank 0 alone, and return the largest relative difference (rank 0's return counts)."""
     from mpi4py import MPI
 
-    together = SOLVES[name](comm, (cells, cells), rtol)
+    together = SOLVES[name](comm, cells, rtol)
     facts = {"problem": name, "ranks": comm.size, "unknowns": together.unknowns, "iterations": together.iterations}
     if comm.rank != 0:
         return facts
-    alone = SOLVES[name](MPI.COMM_SELF, (cells, cells), rtol)
+    alone = SOLVES[name](MPI.COMM_SELF, cells, rtol)
     difference = float(np.max(np.abs(together.values - alone.values)) / np.max(np.abs(alone.values)))
     both = together.converged and alone.converged
     return {**facts, "serial_iterations": alone.iterations, "difference": difference, "converged": both}
 
 
 def weak_step(comm: Any, name: str, per_rank: int, rtol: float) -> dict[str, Any]:
-    """Solve on a box as many times longer as there are ranks, so that each has `per_rank` squared cells."""
-    solved = SOLVES[name](comm, (per_rank * comm.size, per_rank), rtol)
+    """Solve a problem as many times larger as there are ranks, so that each has `per_rank` squared cells."""
+    solved = SOLVES[name](comm, per_rank, rtol, comm.size)
     return {
         "problem": name,
         "ranks": comm.size,

@@ -13,9 +13,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from conjugo.cases.measure import peak_bytes
-from conjugo.cases.methods import choose
+from conjugo.cases.methods import METHODS
+from conjugo.cases.peers import PEERS
 from conjugo.cases.spec import ProblemSpec, build, small_shape
 from conjugo.cases.trial import peak_of, warm_up
 
@@ -70,7 +72,7 @@ def from_json(text: str) -> ProblemSpec:
     >>> from_json(to_json(ProblemSpec(shape=(8, 8)))).shape
     (8, 8)
     """
-    values = {name: tuple(v) if isinstance(v, list) else v for name, v in json.loads(text).items()}
+    values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in json.loads(text).items()}
     if values["matrix"] is not None:
         values["matrix"] = Path(values["matrix"])
     return ProblemSpec(**values)
@@ -85,7 +87,7 @@ def program() -> None:
     spec: ProblemSpec = options.spec
     problem, small = build(spec), build(spec, small_shape(spec))
     per_unknown, how = {}, ""
-    for method in choose(options.methods, problem):
+    for method in [m for m in METHODS + PEERS if m.name in options.methods]:
         warm_up(method, small)
         used, how = peak_bytes(peak_of(method, problem))
         per_unknown[method.name] = used / problem.n

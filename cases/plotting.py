@@ -13,12 +13,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
 from conjugo.cases.table import seconds, significant
 from conjugo.cases.trial import Outcome
 
 COLOURS = {
+    "automatic": "#000000",
     "direct": "#000000",
     "multigrid": "#D55E00",
     "multigrid + Krylov": "#E69F00",
@@ -50,17 +52,18 @@ def convergence(
     against : {"iterations", "seconds"}
         Horizontal axis; seconds count the set-up.
     rtol : float, optional
-        Draw the tolerance as a thin line.
+        Draw the tolerance as a thin line; residuals below a tenth of it are drawn there.
 
     Returns
     -------
     Axes
     """
     ax = ax or Figure(layout="constrained").subplots()
+    floor = 1e-16 if rtol is None else 0.1 * rtol  # direct solves end far below: they would squeeze all others
     for outcome, style in zip(outcomes, styles(outcomes), strict=True):
         if len(outcome.residuals) == 0:
             continue
-        y = np.maximum(outcome.residuals, 1e-16)
+        y = np.maximum(outcome.residuals, floor)
         if against == "seconds":
             x: NDArray[Any] = np.maximum(outcome.times, 1e-4)  # a tenth of a millisecond: set-ups that cost nothing
         else:
@@ -73,7 +76,7 @@ def convergence(
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.set_xlabel("iterations" if against == "iterations" else "seconds, set-up included")
-    ax.set_ylabel("relative residual  ‖b − A x‖ / ‖b‖")
+    ax.set_ylabel("relative residual  ‖b - A x‖ / ‖b‖")
     return _quiet(ax)
 
 
@@ -108,7 +111,7 @@ def legend(outcomes: Sequence[Outcome], figure: Figure) -> None:
         handles.append(Line2D([], [], linestyle="none"))
         labels.append(family)
         for outcome, style in pairs:
-            if outcome.family == family:
+            if outcome.family == family and len(outcome.residuals):
                 handles.append(Line2D([], [], **style))
                 took = seconds(outcome.total_seconds)
                 labels.append(f"{outcome.method}  {took}" + ("" if outcome.converged else f"  ({outcome.status})"))
@@ -117,7 +120,9 @@ def legend(outcomes: Sequence[Outcome], figure: Figure) -> None:
         drawn.get_texts()[i].set_fontweight("bold")
 
 
-def field(values: NDArray[Any], ax: Axes | None = None, *, title: str = "", extent: Sequence[float] | None = None) -> Axes:
+def field(
+    values: NDArray[Any], ax: Axes | None = None, *, title: str = "", extent: Sequence[float] | None = None
+) -> Axes:
     """Draw a field on a grid: a line in one dimension, an image in two, the middle plane of three.
 
     Parameters
@@ -186,6 +191,21 @@ def weak_scaling(rows: Sequence[Mapping[str, Any]], ax: Axes | None = None) -> A
     ax.set_ylabel("seconds (level is ideal)")
     if problems:
         ax.legend(frameon=False, fontsize=8)
+    return _quiet(ax)
+
+
+def refinement(sizes: Sequence[float], errors: Sequence[float], order: float, ax: Axes | None = None) -> Axes:
+    """Draw errors against elements along a side, with the line that theory promises."""
+    ax = ax or Figure(layout="constrained").subplots()
+    n = np.asarray(sizes, dtype=np.float64)
+    if len(n):
+        ax.loglog(n, errors, color=COLOURS["multigrid"], marker="o", label="error in L2")
+        ax.loglog(n, errors[0] * (n[0] / n) ** order, color="0.5", linestyle="--", label=f"order {order:.3g}")
+        ax.set_xticks(n, [f"{size:.0f}" for size in n], minor=False)
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.legend(frameon=False)
+    ax.set_xlabel("elements along a side")
+    ax.set_ylabel("error")
     return _quiet(ax)
 
 

@@ -22,7 +22,7 @@ from conjugo.cases.methods import choose
 from conjugo.cases.runs import Run
 from conjugo.cases.spec import ProblemSpec, build, small_shape
 from conjugo.cases.table import Table, scientific, seconds
-from conjugo.cases.trial import Outcome, run_trial
+from conjugo.cases.trial import REFUSED, Outcome, run_trial
 from conjugo.pde.problem import LinearProblem
 
 
@@ -54,7 +54,7 @@ def main(config: Config) -> Path:
     methods = choose(config.methods, problem)
     run = Run("poisson", config, config.folder)
     outcomes: list[Outcome] = []
-    with interruptible() as stop, tqdm(methods, desc="solve", unit="method", leave=False) as bar:
+    with interruptible() as stop, tqdm(methods, desc="solve", unit="method", leave=False, disable=None) as bar:
         for method in bar:
             bar.set_postfix_str(method.name)
             try:
@@ -64,13 +64,13 @@ def main(config: Config) -> Path:
             outcomes.append(outcome)
             if stop.happened:
                 break
+    if outcomes and all(outcome.status == REFUSED for outcome in outcomes):
+        raise ValueError(outcomes[0].note)
     report(run, config, problem, outcomes, interrupted=stop.happened)
     return run.folder
 
 
-def report(
-    run: Run, config: Config, problem: LinearProblem, outcomes: Sequence[Outcome], *, interrupted: bool
-) -> None:
+def report(run: Run, config: Config, problem: LinearProblem, outcomes: Sequence[Outcome], *, interrupted: bool) -> None:
     """Print the table and write the run's files."""
     table = Table(["method", "status", "set-up", "solve", "iterations", "residual", "error"], left=2)
     for o in outcomes:

@@ -1,7 +1,7 @@
 """Solve a Poisson problem on several processes: the answer equals the serial one, and the work scales.
 
-    conjugo mpi                     starts mpiexec for each number of ranks and compares
-    mpiexec -n 2 conjugo mpi        joins the processes that are there
+conjugo mpi                     starts mpiexec for each number of ranks and compares
+mpiexec -n 2 conjugo mpi        joins the processes that are there
 """
 
 from __future__ import annotations
@@ -45,21 +45,19 @@ class Config:
     fast: bool = False
     """Small problems that end in seconds."""
 
-    def __post_init__(self) -> None:
-        if not self.ranks or min(self.ranks) < 1:
-            raise ValueError(f"ranks = {self.ranks}: expected numbers of processes, such as --ranks 1 2")
-        if self.cells < 4 or self.per_rank < 4:
-            raise ValueError(f"cells = {self.cells}, per_rank = {self.per_rank}: expected at least 4; try 64")
-
 
 def main(config: Config) -> Path:
     """Run the case and return its folder."""
+    if not config.ranks or min(config.ranks) < 1:
+        raise ValueError(f"ranks = {config.ranks}: expected numbers of processes, such as --ranks 1 2")
+    if config.cells < 4 or config.per_rank < 4:
+        raise ValueError(f"cells = {config.cells}, per_rank = {config.per_rank}: expected at least 4; try 64")
     if inside_mpi() > 1:
         return _join(config)
     run = Run("poisson_mpi", config, config.folder)
     checks: list[dict[str, Any]] = []
     scaling: list[dict[str, Any]] = []
-    with interruptible() as stop, tqdm(config.ranks, desc="mpi", unit="run", leave=False) as bar:
+    with interruptible() as stop, tqdm(config.ranks, desc="mpi", unit="run", leave=False, disable=None) as bar:
         for ranks in bar:
             command = _command(config, ranks)
             bar.write(f"$ {shlex.join(['mpiexec', *command[1:]])}")
@@ -134,9 +132,9 @@ def _report(run: Run, checks: list[dict[str, Any]], scaling: list[dict[str, Any]
     """Print both tables and write the run's files."""
     agree = Table(["problem", "ranks", "unknowns", "iterations", "serial", "largest difference", ""])
     for row in checks:
-        good = row["difference"] <= AGREEMENT
+        verdict = "equal" if row["difference"] <= AGREEMENT else "DIFFERS"
         agree.add(row["problem"], str(row["ranks"]), str(row["unknowns"]), str(row["iterations"]),
-                  str(row["serial_iterations"]), scientific(row["difference"]), "equal" if good else "DIFFERS")  # fmt: skip
+                  str(row["serial_iterations"]), scientific(row["difference"]), verdict)  # fmt: skip
     print(f"\nThe distributed answer against the serial one (at most {AGREEMENT:.0e}, relative):\n\n{agree.text()}")
     first = {row["problem"]: row for row in reversed(scaling)}
     weak = Table(["problem", "ranks", "unknowns", "iterations", "set-up", "solve", "efficiency"])

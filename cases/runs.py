@@ -84,6 +84,12 @@ class Run:
         write(path, save)
         return path
 
+    def page(self, text: str) -> Path:
+        """Write tables.md and return its path."""
+        path = self.folder / "tables.md"
+        write(path, lambda beside: beside.write_text(text + "\n"))
+        return path
+
     def plot(self, figure: Figure) -> Path:
         """Write plot.png and return its path."""
         path = self.folder / "plot.png"

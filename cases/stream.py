@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import statistics
 from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from conjugo.cases.measure import interleaved
+from conjugo.cases.race import interleaved_medians
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +23,19 @@ class Bandwidth:
 _FAST = {"reassoc", "contract", "nsz", "arcp"}
 
 
-@njit(["void(f8[::1], f8[::1], f8[::1], f8)"], cache=True, nogil=True, fastmath=_FAST)  # type: ignore[untyped-decorator]
+@njit(["void(f8[::1], f8[::1], f8[::1], f8)"], cache=True, nogil=True, fastmath=_FAST)
 def _triad(a: NDArray[np.float64], b: NDArray[np.float64], c: NDArray[np.float64], s: float) -> None:
     for i in range(a.size):
         a[i] = b[i] + s * c[i]
 
 
-@njit(["void(f8[::1], f8[::1], f8)"], cache=True, nogil=True, fastmath=_FAST)  # type: ignore[untyped-decorator]
+@njit(["void(f8[::1], f8[::1], f8)"], cache=True, nogil=True, fastmath=_FAST)
 def _axpy(y: NDArray[np.float64], x: NDArray[np.float64], s: float) -> None:
     for i in range(y.size):
         y[i] += s * x[i]
 
 
-@njit(["f8(f8[::1], f8[::1])"], cache=True, nogil=True, fastmath=_FAST)  # type: ignore[untyped-decorator]
+@njit(["f8(f8[::1], f8[::1])"], cache=True, nogil=True, fastmath=_FAST)
 def _dot(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
     total = 0.0
     for i in range(x.size):
@@ -61,7 +60,5 @@ def bandwidth(n: int = 2**24, repeats: int = 7) -> Bandwidth:
     """
     a, b, c = np.zeros(n), np.ones(n), np.ones(n)
     loops = [lambda: _triad(a, b, c, 0.5), lambda: _axpy(a, b, 1e-3), lambda: _dot(b, c)]
-    for loop in loops:
-        loop()
-    triad, axpy, dot = (statistics.median(times) for times in interleaved(loops, repeats))
+    triad, axpy, dot = interleaved_medians(loops, repeats)
     return Bandwidth(24 * n / triad, 24 * n / axpy, 16 * n / dot)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from conjugo.cases.methods import Method
 from conjugo.pde.problem import LinearProblem
-from conjugo.solvers import cg
+from conjugo.solvers import solve
 from conjugo.solvers.result import SolveResult, Status
 
 OUT_OF_TIME = "time budget"
@@ -144,7 +144,7 @@ def run_trial(
             seconds=solved - ready,
             times=_times(clock.times, start, ready, solved, len(result.residuals)),
             x=result.x,
-            note=str(result.details.get("note", "")),
+            note=" ".join(str(result.details[key]) for key in ("why", "note") if key in result.details),
         ),
     )
 
@@ -181,7 +181,7 @@ def reference_error(problem: LinearProblem) -> float | None:
     float or None
         None where the discrete system could not be solved to a relative residual of 1e-10.
     """
-    result = cg(problem.A, problem.b, rtol=1e-10)
+    result = solve(problem, rtol=1e-10)
     return problem.error(result.x) if result.converged and problem.exact is not None else None
 
 

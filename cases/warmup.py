@@ -38,7 +38,7 @@ def main(config: Config) -> Path:
     run = Run("warmup", config, config.folder)
     names = kernel_modules()
     spent: dict[str, float] = {}
-    with interruptible() as stop, tqdm(names, desc="compile", unit="module", leave=False) as bar:
+    with interruptible() as stop, tqdm(names, desc="compile", unit="module", leave=False, disable=None) as bar:
         for name in bar:
             bar.set_postfix_str(name.rsplit(".", 1)[1])
             try:
@@ -47,7 +47,7 @@ def main(config: Config) -> Path:
                 break
     total = sum(spent.values())
     print(f"{len(spent)} modules of kernels ready after {seconds(total)}", end="")
-    again = None if config.fast or stop.happened else _second_process(names)
+    again = None if config.fast or stop.happened else second_process(names)
     print("" if again is None else f"; a second process loads them in {seconds(again)}")
     run.history(["module", "seconds"], spent.items())
     run.result({"converged": len(spent) == len(names), "interrupted": stop.happened, "seconds": total, "again": again})
@@ -71,7 +71,7 @@ def compile_module(name: str) -> float:
     return time.perf_counter() - start
 
 
-def _second_process(names: list[str]) -> float | None:
+def second_process(names: list[str]) -> float | None:
     """Seconds that a fresh process spends on loading the compiled kernels, its start and Numba's import left out."""
     code = (
         "import time, numba, importlib; start = time.perf_counter(); "

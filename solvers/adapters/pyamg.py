@@ -148,11 +148,13 @@ class AlgebraicMultigrid:
 
 
 def _with_int32(matrix: sp.csr_array) -> sp.csr_array:
-    """PyAMG's compiled parts take 32-bit indices only."""
-    if matrix.indices.dtype == np.int32 and matrix.indptr.dtype == np.int32:
+    """PyAMG's compiled parts take sorted rows and 32-bit indices only; it breaks on others without a word."""
+    if matrix.indices.dtype == np.int32 and matrix.indptr.dtype == np.int32 and matrix.has_canonical_format:
         return matrix
     indices, indptr = matrix.indices.astype(np.int32), matrix.indptr.astype(np.int32)
-    return sp.csr_array((matrix.data, indices, indptr), shape=matrix.shape)
+    canonical = sp.csr_array((matrix.data.copy(), indices, indptr), shape=matrix.shape)
+    canonical.sum_duplicates()
+    return canonical
 
 
 def _pyamg() -> Any:

@@ -25,10 +25,10 @@ class VariableStencil(Stencil):
     diag : grid-shaped array
         Diagonal entries A[i, i].
     upper : sequence of grid-shaped arrays
-        upper[a][i] is the matrix entry A[i, i + e_a] (negative for a Laplacian). In the last plane along axis a
+        `upper[a][i]` is the matrix entry A[i, i + e_a] (negative for a Laplacian). In the last plane along axis a
         it couples to the first plane (periodic) or is 0.
     lower : sequence of grid-shaped arrays, optional
-        lower[a][i] is A[i, i - e_a], in the first plane the coupling to the last. None where A is symmetric.
+        `lower[a][i]` is A[i, i - e_a], in the first plane the coupling to the last. None where A is symmetric.
     active : grid-shaped bool array, optional
         Nodes that are unknowns. An inactive node has the row of the identity: diagonal 1, no couplings either way.
     nullspace : (n, k) array, optional
