@@ -41,7 +41,7 @@ def test_powers_of_two_change_nothing(name: str, seed: int, exponent: int) -> No
     A, b = system(seed)
     scale = 2.0**exponent
     plain, scaled = METHODS[name](A, b, rtol=1e-8), METHODS[name](scale * A, b, rtol=1e-8)
-    assert plain.iterations == scaled.iterations
+    assert abs(plain.iterations - scaled.iterations) <= (name == "deflated_cg")  # W is scaled by a square root
     np.testing.assert_allclose(scale * scaled.x, plain.x, rtol=1e-6)
 
 
