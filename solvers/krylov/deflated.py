@@ -94,7 +94,7 @@ class Deflation:
         return 2 * int(np.prod(self.W.shape)) * itemsize * factor
 
     def correct(self, x: Array, r: Array, above: Any = -1.0) -> tuple[Array, Array]:
-        """Solve exactly in the subspace, so that W^H r = 0, if the energy of the error then falls by more than `above`."""
+        """Make W^H r = 0 by an exact solve in the subspace, if the error's energy then falls by more than `above`."""
         share = _adjoint(self.W) @ r
         if not np.any(to_host(real_inner(share, share)) > above):
             return x, r
