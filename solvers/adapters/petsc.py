@@ -60,6 +60,14 @@ class PetscSolver:
         Where PETSc is not installed.
     ValueError
         For wrong shapes, or options that PETSc refuses.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from conjugo.solvers.adapters.petsc import PetscSolver
+    >>> solver = PetscSolver(2 * np.eye(50) - np.eye(50, k=1) - np.eye(50, k=-1), "-ksp_type cg -pc_type icc")
+    >>> [solver.solve(b, rtol=1e-10).status.value for b in np.eye(50)[:2]]
+    ['converged', 'converged']
     """
 
     linear = True
