@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property, lru_cache
 from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
+from conjugo.solvers.parallel import get_threads, run_rows
+
+SERIAL = 100_000
+"""Unknowns below which threads cost more than they bring."""
+
 type Direction = tuple[int, ...]
 type Table = NDArray[np.int64]
 
 
 def directions(dimensions: int, compact: bool) -> list[Direction]:
-    """Half of a node's neighbours, those that are later in C order: along the axes, or in the whole box (compact)."""
+    """Half of a node's neighbours, those that are later in C order: along the axes, or in the whole box (compact).
+
+    Examples
+    --------
+    >>> from conjugo.solvers.multigrid.parity import directions
+    >>> directions(2, False), directions(2, True)
+    ([(1, 0), (0, 1)], [(0, 1), (1, -1), (1, 0), (1, 1)])
+    """
     box = [n for n in product((-1, 0, 1), repeat=dimensions) if n > (0,) * dimensions]
     return box if compact else [tuple(int(a == axis) for a in range(dimensions)) for axis in range(dimensions)]
 
@@ -37,6 +50,15 @@ class Parity:
     Node i of an axis lies at 1 + i // 2 in the sub-grid of parity i % 2; both ends have one ghost. A step of +-1 from
     a sub-grid leads to another sub-grid at one constant flat shift. Coarse nodes are the odd ones: their sub-grid is
     the last.
+
+    Examples
+    --------
+    >>> from conjugo.solvers.multigrid.parity import Parity
+    >>> grid = Parity((5, 6), (False, False), (6, 1), 0, compact=False)
+    >>> grid.parts, grid.padded, grid.coarse, grid.colours
+    (4, (5, 5), (2, 3), [[0, 3], [1, 2]])
+    >>> grid.step(0, (-1, 0))  # from (even, even) up to (odd, even), one row back there
+    (2, -5)
     """
 
     def __init__(
@@ -52,10 +74,14 @@ class Parity:
         self.range = (self.lag, self.size - self.lag)
         self.directions = directions(self.dimensions, compact)
         self.colours = [[s] for s in range(self.parts)] if compact else self._red_black()
-        fill = 3 - self.dimensions
+        self.layout = self._layout(strides, base)
+
+    def _layout(self, strides: tuple[int, ...], base: int) -> Table:
+        """What `split` and `merge` read: sizes, base and strides outside, strides and numbers of sub-grids, start."""
+        fill, shape = 3 - self.dimensions, self.shape
         extent, steps = (1,) * fill + shape, (0,) * fill + strides
         cells, bits = (0,) * fill + self.strides, (0,) * fill + tuple(2**a for a in range(self.dimensions))[::-1]
-        self.layout = np.array([*extent, base, *steps, *cells[:2], *bits[:2], self.lag], dtype=np.int64)
+        return np.array([*extent, base, *steps, *cells[:2], *bits[:2], self.lag], dtype=np.int64)
 
     def _red_black(self) -> list[list[int]]:
         """Sub-grids by the parity of the sum of their indices; the coarse nodes are relaxed first."""
@@ -67,6 +93,12 @@ class Parity:
     def coarse(self) -> tuple[int, ...]:
         """Coarse nodes along each axis."""
         return tuple(n // 2 for n in self.shape)
+
+    def share(self, work: Callable[[int, int], None]) -> None:
+        """Call `work(lo, hi)` on the flat range: on several threads where the grid is large."""
+        lo, hi = self.range
+        threads = get_threads() if self.parts * self.size >= SERIAL else 1
+        run_rows(lambda i, j: work(lo + i, lo + j), hi - lo, threads)
 
     def part(self, parity: Direction) -> int:
         """Number of the sub-grid with these index parities."""
