@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from conjugo.solvers.kernels.black_box_setup import add_products, normalise, row_sums
 from conjugo.solvers.multigrid.parity import Parity
+from conjugo.solvers.multigrid.terms import galerkin_terms, sum_terms, weight_terms
 
 
 def interpolation(grid: Parity, a: NDArray[np.float64], eps: float) -> NDArray[np.float64]:
@@ -62,14 +63,14 @@ def interpolation(grid: Parity, a: NDArray[np.float64], eps: float) -> NDArray[n
     grid.wrap(exists)
     sums = np.zeros((2, grid.size))
     last = grid.parts - 1
-    grid.share(partial(row_sums, sums, a, a[last], grid.sum_terms(last), eps))
+    grid.share(partial(row_sums, sums, a, a[last], sum_terms(grid, last), eps))
     p[1] = sums[1] * exists.ravel()
     grid.wrap(p[1])
     for kind in grid.kinds:
         home, corners = grid.home(kind), grid.corners(kind)
-        grid.share(partial(row_sums, sums, a, a[home], grid.sum_terms(home), eps))
+        grid.share(partial(row_sums, sums, a, a[home], sum_terms(grid, home), eps))
         p[-1] = 0.0
-        grid.share(partial(add_products, p, a, p, grid.weight_terms(kind)))
+        grid.share(partial(add_products, p, a, p, weight_terms(grid, kind)))
         table = np.array([(2 + grid.weights[c], grid.corner_shift(c)) for c in corners], dtype=np.int64)
         grid.share(partial(normalise, p, sums, p[-1], exists.ravel(), table))
         for row in table[:, 0]:
@@ -81,5 +82,5 @@ def galerkin(grid: Parity, a: NDArray[np.float64], p: NDArray[np.float64]) -> ND
     """Diagonal and compact couplings of P^T A P, one flat padded coarse grid a row."""
     rows = 1 + (3**grid.dimensions - 1) // 2
     out = np.zeros((rows, grid.size))
-    grid.share(partial(add_products, out, a, p, grid.galerkin_terms()))
+    grid.share(partial(add_products, out, a, p, galerkin_terms(grid)))
     return out

@@ -1,9 +1,9 @@
-"""Colour-split storage of a grid in one, two and three dimensions, and the index tables of black-box multigrid."""
+"""Colour-split storage of a grid in one, two and three dimensions, and the index tables of a cycle on it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import product
 
 import numpy as np
@@ -64,7 +64,7 @@ class Parity:
     def __init__(
         self, shape: tuple[int, ...], periodic: tuple[bool, ...], strides: tuple[int, ...], base: int, compact: bool
     ) -> None:
-        self.shape, self.periodic = shape, periodic
+        self.shape, self.periodic, self.compact = shape, periodic, compact
         self.dimensions = len(shape)
         self.padded = tuple((n + 1) // 2 + 2 for n in shape)
         self.strides = tuple(int(np.prod(self.padded[a + 1 :], dtype=int)) for a in range(self.dimensions))
@@ -158,41 +158,6 @@ class Parity:
                 ends = np.moveaxis(view, axis, 0)
                 ends[0], ends[-1] = ends[-2], ends[1]
 
-    def sum_terms(self, part: int) -> Table:
-        """Couplings (row, shift) of a sub-grid's nodes, both ways."""
-        every = self.directions + [tuple(-d for d in n) for n in self.directions]
-        return np.array([self.coupling(part, n) for n in every], dtype=np.int64)
-
-    def weight_terms(self, kind: tuple[int, ...]) -> Table:
-        """Terms of `add_products` that collapse the stencil of a kind of node onto the coarse nodes around it.
-
-        Rows of p: 0 ones, 1 injection, 2.. the weights, the last the sum of the couplings that stay.
-        """
-        home, terms = self.home(kind), []
-        total = 2 + len(self.weights)
-        for n in product((-1, 0, 1), repeat=self.dimensions):
-            toward = tuple(d if a in kind else 0 for a, d in enumerate(n))
-            coupling = self.coupling(home, n)
-            if coupling is None or not any(toward):
-                continue
-            terms.append([total, -1, *coupling, 0, 0, 0, 0])
-            for corner in self.corners(kind):
-                if any(t not in (0, c) for t, c in zip(toward, corner, strict=True)):
-                    continue
-                rest = tuple(c - t for t, c in zip(toward, corner, strict=True))
-                row, shift = (2 + self.weights[rest], self.step(home, toward)[1]) if any(rest) else (0, 0)
-                terms.append([2 + self.weights[corner], -1, *coupling, row, shift, 0, 0])
-        return np.array(terms, dtype=np.int64)
-
-    def galerkin_terms(self) -> Table:
-        """Terms of `add_products` for P^T A P at a coarse node: its diagonal (row 0), its compact couplings (1..)."""
-        terms = _galerkin_terms(self.dimensions, len(self.directions) > self.dimensions).copy()
-        for column in (3, 5, 7):
-            code = terms[:, column] + 8 * 0x111
-            digits = [(code >> 4 * place & 15) - 8 for place in range(self.dimensions)]
-            terms[:, column] = sum(digit * stride for digit, stride in zip(digits, self.strides[::-1], strict=True))
-        return terms
-
     def offset(self, offset: Direction) -> tuple[int, int]:
         """Sub-grid and flat shift of the fine node at this offset from a coarse node."""
         return self.step(self.parts - 1, offset)
@@ -234,26 +199,3 @@ class Parity:
                 entries = [(self.weights[c], self.corner_shift(c)) for c in self.corners(kind)]
                 rows += [[self.home(kind), *entries[i], *entries[i + 1]] for i in range(0, len(entries), 2)]
         return np.array(rows, dtype=np.int64).reshape(-1, 5)
-
-
-@lru_cache
-def _galerkin_terms(dimensions: int, compact: bool) -> Table:
-    """The terms with shifts that are written as hexadecimal digits, one an axis: alike for every grid."""
-    ones = (1,) * dimensions
-    grid = Parity(ones, (False,) * dimensions, ones, 0, compact)
-    grid.strides = (256, 16, 1)[-dimensions:]
-    box = list(product((-1, 0, 1), repeat=dimensions))
-    centre, terms = (0,) * dimensions, []
-    for o, to in enumerate([centre, *directions(dimensions, True)]):
-        for u in box:
-            home, shift = grid.offset(u)
-            for n in box:
-                v = tuple(a + b for a, b in zip(u, n, strict=True))
-                seen = tuple(a - 2 * b for a, b in zip(v, to, strict=True))
-                coupling = grid.coupling(home, n)
-                scale = 1 if any(to) or not any(n) else 2 * (n > centre)  # the diagonal by symmetry
-                if coupling is None or scale == 0 or max(map(abs, seen)) > 1:
-                    continue
-                left, right = (grid.interpolation_row(u), shift), (grid.interpolation_row(seen), grid.offset(v)[1])
-                terms.append([o, scale, coupling[0], coupling[1] + shift, *left, *right])
-    return np.array(terms, dtype=np.int64)
