@@ -169,11 +169,12 @@ def parents(i, m, s, coef, start, n):  # type: ignore[no-untyped-def]
     """The two coarse nodes between which fine node i lies, and their weights."""
     if s < 0:
         return i, i, coef[start], coef[start + 1]
-    if (i - s) % 2 == 0:
-        J = (i - s) // 2
+    if ((i - s) & 1) == 0:
+        J = (i - s) >> 1
         return J, J, coef[start], coef[start + 1]
-    J = (i - s - 1) // 2
-    return J % m, (J + 1) % m, coef[start + 2 + i], coef[start + 2 + n + i]
+    J = (i - s - 1) >> 1
+    # a division costs as much as ten unknowns
+    return J if J >= 0 else m - 1, J + 1 if J + 1 < m else 0, coef[start + 2 + i], coef[start + 2 + n + i]
 
 
 @njit(**INLINE)

@@ -205,3 +205,20 @@ def combine_rows(w, out, x, p0, p1, p2, p3, size, a, b, c, d):  # type: ignore[n
     o, p, q, r, s = U(out), U(p0), U(p1), U(p2), U(p3)
     for i in range(U(size)):
         w[o + i] = a * x[p + i] + b * x[q + i] + c * x[r + i] + d * x[s + i]
+
+
+@njit(**INLINE)
+def between(w, out, x, at, y, left, size, a, b):  # type: ignore[no-untyped-def]
+    """out = x + a left + b right, right being left's next place in y."""
+    o, p, q = U(out), U(at), U(left)
+    for i in range(U(size)):
+        w[o + i] = x[p + i] + a * y[q + i] + b * y[q + i + ONE]
+
+
+@njit(**INLINE)
+def between2(w, out, x, at, y, first, second, size, a, b, c, d):  # type: ignore[no-untyped-def]
+    """out = x + a y[first] + b y[first + 1] + c y[second] + d y[second + 1]."""
+    o, p, q, r = U(out), U(at), U(first), U(second)
+    for i in range(U(size)):
+        near = x[p + i] + a * y[q + i] + b * y[q + i + ONE]
+        w[o + i] = near + c * y[r + i] + d * y[r + i + ONE]

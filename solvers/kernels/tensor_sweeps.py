@@ -255,6 +255,24 @@ def descend(b, xs, bc, coef, g, work, lo, hi, kept):  # type: ignore[no-untyped-
 
 
 @njit(**INLINE)
+def _prolong_between(work, out, xs, x, e, u, v, size, c, d, coef, g):  # type: ignore[no-untyped-def]
+    """The nodes of a row between coarse columns, on a uniform axis: c times coarse row `u` plus d times `v`."""
+    m2, s2, p, q = g[5], g[8], g[22], g[22] + g[2] - g[5]
+    left, right = coef[p + size // 2], coef[q + size // 2]
+    if u == v:
+        left, right = left * (c + d), right * (c + d)
+        rows.between(work, out + 1, xs, x + 1, e, u + 1 - s2, size - 2, left, right)
+    else:
+        first, second = u + 1 - s2, v + 1 - s2
+        rows.between2(work, out + 1, xs, x + 1, e, first, second, size - 2, c * left, c * right, d * left, d * right)
+    for k in range(0, size, size - 1):  # the two ends have weights of their own
+        j = k - s2 if k >= s2 else m2 - 1
+        k1 = j + 1 if j + 1 < m2 else 0
+        value = coef[p + k] * (c * e[u + j] + d * e[v + j]) + coef[q + k] * (c * e[u + k1] + d * e[v + k1])
+        work[out + k] = xs[x + k] + value
+
+
+@njit(**INLINE)
 def _prolong_row(work, out, xs, x, e, plane, r, h, line, coef, g):  # type: ignore[no-untyped-def]
     """Half h of row r: out = x + P e, where `e` from `plane` on is a coarse plane at the row's own height."""
     n1, n2, m1, m2, s2 = g[1], g[2], g[4], g[5], g[8]
@@ -266,6 +284,9 @@ def _prolong_row(work, out, xs, x, e, plane, r, h, line, coef, g):  # type: igno
         return
     if h == s2:
         rows.plus2(work, out, xs, x, e, u, v, size, c, d)
+        return
+    if s2 >= 0 and g[12] == 1 and size > 4:
+        _prolong_between(work, out, xs, x, e, u, v, size, c, d, coef, g)
         return
     if J == K:
         rows.scale(work, line, e, u, m2, c + d)
