@@ -115,8 +115,9 @@ class TensorHierarchy:
             raise ValueError("A is not symmetric: expected weight * upper = weight * lower on every axis; use fgmres")
         if symmetric and cycle == "F":
             raise ValueError("cycle = 'F' is not symmetric: choose 'V' or 'W', or symmetric=False")
-        if not A.diagonal().min() > 0:
-            raise ValueError(f"A has the diagonal entry {A.diagonal().min():.3g}: expected positive ones; use minres")
+        lowest = A.shift + sum(float(axis.diag.min()) for axis in A.axes)
+        if not lowest > 0:
+            raise ValueError(f"A / weight has the diagonal entry {lowest:.3g}: expected positive ones; use minres")
         self.dtype = np.dtype(dtype)
         self.symmetric = symmetric
         self.sweeps = sweeps

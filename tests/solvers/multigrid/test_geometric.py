@@ -32,6 +32,14 @@ def test_iterations_in_three_dimensions_do_not_depend_on_size(n: int) -> None:
     assert abs(cycles(stencil(line(n), line(n), line(n))) - 10) <= 1
 
 
+@pytest.mark.slow
+def test_iterations_on_large_grids() -> None:
+    for n in (255, 256, 1000, 1023):
+        assert abs(cycles(stencil(line(n), line(n))) - 8) <= 1
+    for n in (63, 64, 100):
+        assert abs(cycles(stencil(line(n), line(n), line(n))) - 10) <= 1
+
+
 @pytest.mark.parametrize("n", [33, 64])
 @pytest.mark.parametrize("kind", [("nn", "cell"), ("nn", "vertex"), ("dn", "vertex"), ("nd", "cell"), ("dd", "cell")])
 def test_boundary_conditions(n: int, kind: tuple[str, str]) -> None:
