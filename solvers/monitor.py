@@ -110,6 +110,8 @@ def check_system(A: LinearOperator, b: Array, x0: Array | None) -> None:
         raise ValueError(f"b has dtype {b.dtype}: expected a floating type; convert with b.astype(float)")
     if x0 is not None and tuple(x0.shape) != tuple(b.shape):
         raise ValueError(f"x0 has shape {tuple(x0.shape)} but b has {tuple(b.shape)}: they must agree")
+    if x0 is not None and xp.isdtype(x0.dtype, "complex floating") and not xp.isdtype(b.dtype, "complex floating"):
+        raise ValueError(f"x0 has dtype {x0.dtype} but b has {b.dtype}: pass a complex b, or the real part of x0")
     for name, value in (("b", b), ("x0", x0)):
         if value is not None and not bool(xp.all(xp.isfinite(value))):
             raise ValueError(f"{name} holds NaN or infinity: expected finite values; look at how {name} was computed")
@@ -134,7 +136,8 @@ class Monitor:
     method : str
         Name of the method, for the result.
     A, b, x0
-        The system; `x0 = None` means zero. Neither b nor x0 is changed. Lists and integers become float64 arrays.
+        The system; `x0 = None` means zero. Neither b nor x0 is changed. Lists and integers become
+        float64 arrays; NumPy vectors take the wider dtype of A and b, as in SciPy.
     rtol, atol : float
         Tolerances of the stopping rule.
     maxiter : int, optional
@@ -259,7 +262,7 @@ class Monitor:
         self.replaced = False
         current: Any = norm(r, self.xp) if rnorm is None else rnorm
         current = float(current) if self.b.ndim == 1 else np.asarray(current, dtype=np.float64)
-        exact = exact or (not self.history and self._nullspace is None)
+        exact = exact or (r is self.r and not self.history and self._nullspace is None)
         if self.status is not None:  # the first call records the residual even where there is nothing to do
             self.history = self.history or [current]
             return False
@@ -282,7 +285,7 @@ class Monitor:
         """Close the solve: recompute the residual where it was not exact, and return the result."""
         if not self._verified:
             current = norm(self.b - self.A @ x, self.xp)
-            self.history[-1] = float(current) if self.b.ndim == 1 else current
+            self.history[-1:] = [float(current) if self.b.ndim == 1 else current]
         status = self.status or Status.STOPPED
         if status in (Status.MAX_ITERATIONS, Status.STOPPED) and self._met(self.history[-1]):
             status = Status.CONVERGED

@@ -25,68 +25,77 @@ _C32 = _C64.replace("64", "32")
 
 
 @njit(**INLINE)
-def _inside_symmetric(q, d, u0, u1, u2, x, o, axes):  # type: ignore[no-untyped-def]
-    """Set q to A x inside the row that starts at o[0], for a symmetric A."""
-    m, before, after, left, right = o
-    one, last = np.uint64(1), np.uint64(q.size - 1)
-    if axes == 3:
-        for k in range(one, last):
-            here = d[m + k] * x[m + k] + u2[m + k - one] * x[m + k - one] + u2[m + k] * x[m + k + one]
-            rows = u1[left + k] * x[left + k] + u1[m + k] * x[right + k]
-            q[k] = here + rows + u0[before + k] * x[before + k] + u0[m + k] * x[after + k]
-    elif axes == 2:
-        for k in range(one, last):
-            here = d[m + k] * x[m + k] + u2[m + k - one] * x[m + k - one] + u2[m + k] * x[m + k + one]
-            q[k] = here + u0[before + k] * x[before + k] + u0[m + k] * x[after + k]
-    else:
-        for k in range(one, last):
-            q[k] = d[m + k] * x[m + k] + u2[m + k - one] * x[m + k - one] + u2[m + k] * x[m + k + one]
+def _rows(i, j, planes, rows, n, symmetric):  # type: ignore[no-untyped-def]
+    """First indices of row (i, j), of the rows before, after, left and right, and of the lower couplings of axes 0, 1.
 
-
-@njit(**INLINE)
-def _inside_general(q, d, u0, u1, u2, l0, l1, l2, x, o, axes):  # type: ignore[no-untyped-def]
-    """Set q to A x inside the row that starts at o[0], for any A."""
-    m, before, after, left, right = o
-    one, last = np.uint64(1), np.uint64(q.size - 1)
-    if axes == 3:
-        for k in range(one, last):
-            here = d[m + k] * x[m + k] + l2[m + k] * x[m + k - one] + u2[m + k] * x[m + k + one]
-            rows = l1[m + k] * x[left + k] + u1[m + k] * x[right + k]
-            q[k] = here + rows + l0[m + k] * x[before + k] + u0[m + k] * x[after + k]
-    elif axes == 2:
-        for k in range(one, last):
-            here = d[m + k] * x[m + k] + l2[m + k] * x[m + k - one] + u2[m + k] * x[m + k + one]
-            q[k] = here + l0[m + k] * x[before + k] + u0[m + k] * x[after + k]
-    else:
-        for k in range(one, last):
-            q[k] = d[m + k] * x[m + k] + l2[m + k] * x[m + k - one] + u2[m + k] * x[m + k + one]
-
-
-@njit(**INLINE)
-def _product(q, x, i, j, planes, rows, d, u0, u1, u2, l0, l1, l2, axes, symmetric):  # type: ignore[no-untyped-def]
-    """Set q = (A x) on row (i, j) and return where the row starts."""
-    one, n = np.uint64(1), np.uint64(q.size)
-    m = np.uint64(i * rows + j) * n
-    before = np.uint64((i - 1 if i > 0 else planes - 1) * rows + j) * n
-    after = np.uint64((i + 1 if i + 1 < planes else 0) * rows + j) * n
-    left = np.uint64(i * rows + (j - 1 if j > 0 else rows - 1)) * n
-    right = np.uint64(i * rows + (j + 1 if j + 1 < rows else 0)) * n
-    o = (m, before, after, left, right)
+    The last entry is the distance from a node to its lower coupling along the row: 1 where it is the neighbour's.
+    """
+    m = np.uint64((i * rows + j) * n)
+    before = np.uint64(((i - 1 if i > 0 else planes - 1) * rows + j) * n)
+    after = np.uint64(((i + 1 if i + 1 < planes else 0) * rows + j) * n)
+    left = np.uint64((i * rows + (j - 1 if j > 0 else rows - 1)) * n)
+    right = np.uint64((i * rows + (j + 1 if j + 1 < rows else 0)) * n)
     if symmetric:
-        _inside_symmetric(q, d, u0, u1, u2, x, o, axes)
+        return m, before, after, left, right, before, left, np.uint64(1)
+    return m, before, after, left, right, m, m, np.uint64(0)
+
+
+@njit(**INLINE)
+def _pair(u, l, x, here, ahead, back, below):  # type: ignore[no-untyped-def]  # noqa: E741
+    """Couplings of one point along one axis; the lower one stands at `below`."""
+    return u[here] * x[ahead] + l[below] * x[back]
+
+
+@njit(**INLINE)
+def _three(d, u2, l2, x, o, k, west, east, below):  # type: ignore[no-untyped-def]
+    """(A x) at point k of a row without the other axes."""
+    m = o[0]
+    return d[m + k] * x[m + k] + _pair(u2, l2, x, m + k, m + east, m + west, m + below)
+
+
+@njit(**INLINE)
+def _five(d, u0, u2, l0, l2, x, o, k, west, east, below):  # type: ignore[no-untyped-def]
+    """(A x) at point k of a row of a 2-D grid."""
+    across = _pair(u0, l0, x, o[0] + k, o[2] + k, o[1] + k, o[5] + k)
+    return _three(d, u2, l2, x, o, k, west, east, below) + across
+
+
+@njit(**INLINE)
+def _seven(d, u0, u1, u2, l0, l1, l2, x, o, k, west, east, below):  # type: ignore[no-untyped-def]
+    """(A x) at point k of a row of a 3-D grid."""
+    across = _pair(u1, l1, x, o[0] + k, o[4] + k, o[3] + k, o[6] + k)
+    return _five(d, u0, u2, l0, l2, x, o, k, west, east, below) + across
+
+
+@njit(**INLINE)
+def _product(q, x, o, d, u0, u1, u2, l0, l1, l2, axes):  # type: ignore[no-untyped-def]
+    """Set q = A x on one row; no branch but this one sees the arrays, or their references would be counted."""
+    zero, one, shift, last = np.uint64(0), np.uint64(1), o[7], np.uint64(q.size - 1)
+    first, ring = (one if last > zero else zero), (last if shift > zero else zero)
+    before_last = last - first
+    low = before_last if shift > zero else last
+    if axes == 3:
+        for k in range(one, last):
+            q[k] = _seven(d, u0, u1, u2, l0, l1, l2, x, o, k, k - one, k + one, k - shift)
+        q[0] = _seven(d, u0, u1, u2, l0, l1, l2, x, o, zero, last, first, ring)
+        q[last] = _seven(d, u0, u1, u2, l0, l1, l2, x, o, last, before_last, zero, low)
+    elif axes == 2:
+        for k in range(one, last):
+            q[k] = _five(d, u0, u2, l0, l2, x, o, k, k - one, k + one, k - shift)
+        q[0] = _five(d, u0, u2, l0, l2, x, o, zero, last, first, ring)
+        q[last] = _five(d, u0, u2, l0, l2, x, o, last, before_last, zero, low)
     else:
-        _inside_general(q, d, u0, u1, u2, l0, l1, l2, x, o, axes)
-    for k in (np.uint64(0), n - one):
-        west, east = (k - one if k > 0 else n - one), (k + one if k + one < n else np.uint64(0))
-        value = d[m + k] * x[m + k] + (u2[m + west] if symmetric else l2[m + k]) * x[m + west] + u2[m + k] * x[m + east]
-        if axes > 1:
-            low = u0[before + k] if symmetric else l0[m + k]
-            value += low * x[before + k] + u0[m + k] * x[after + k]
-        if axes > 2:
-            low = u1[left + k] if symmetric else l1[m + k]
-            value += low * x[left + k] + u1[m + k] * x[right + k]
-        q[k] = value
-    return m
+        for k in range(one, last):
+            q[k] = _three(d, u2, l2, x, o, k, k - one, k + one, k - shift)
+        q[0] = _three(d, u2, l2, x, o, zero, last, first, ring)
+        q[last] = _three(d, u2, l2, x, o, last, before_last, zero, low)
+
+
+@njit(**INLINE)
+def _copy(out, q, m):  # type: ignore[no-untyped-def]
+    """Set out = q on the row that starts at m."""
+    for k in range(np.uint64(q.size)):
+        out[m + k] = q[k]
 
 
 @njit(**INLINE)
@@ -127,9 +136,9 @@ def apply(planes, rows, n, d, u0, u1, u2, l0, l1, l2, axes, symmetric, x, out, l
     q = np.empty(n, x.dtype)
     for i in range(lo, hi):
         for j in range(rows):
-            m = _product(q, x, i, j, planes, rows, d, u0, u1, u2, l0, l1, l2, axes, symmetric)
-            for k in range(np.uint64(q.size)):
-                out[m + k] = q[k]
+            o = _rows(i, j, planes, rows, n, symmetric)
+            _product(q, x, o, d, u0, u1, u2, l0, l1, l2, axes)
+            _copy(out, q, o[0])
 
 
 @njit(
@@ -145,8 +154,9 @@ def residual(planes, rows, n, d, u0, u1, u2, l0, l1, l2, axes, symmetric, b, x, 
     q, total = np.empty(n, x.dtype), 0.0
     for i in range(lo, hi):
         for j in range(rows):
-            m = _product(q, x, i, j, planes, rows, d, u0, u1, u2, l0, l1, l2, axes, symmetric)
-            total += _subtract(out, b, q, m)
+            o = _rows(i, j, planes, rows, n, symmetric)
+            _product(q, x, o, d, u0, u1, u2, l0, l1, l2, axes)
+            total += _subtract(out, b, q, o[0])
     return total
 
 
@@ -169,8 +179,9 @@ def correct(planes, rows, n, d, u0, u1, u2, l0, l1, l2, axes, symmetric, x, z, b
             if i + 1 < hi - 1:
                 ahead = (i + 1) * rows + j
                 add(x, z, ahead * n, (ahead + 1) * n)
-            m = _product(q, x, i, j, planes, rows, d, u0, u1, u2, l0, l1, l2, axes, symmetric)
-            total += _subtract(r, b, q, m)
+            o = _rows(i, j, planes, rows, n, symmetric)
+            _product(q, x, o, d, u0, u1, u2, l0, l1, l2, axes)
+            total += _subtract(r, b, q, o[0])
     return total
 
 
@@ -192,8 +203,9 @@ def direction(planes, rows, n, d, u0, u1, u2, l0, l1, l2, axes, symmetric, r, p,
             if i + 1 < hi - 1:
                 ahead = (i + 1) * rows + j
                 combine(p, r, beta, ahead * n, (ahead + 1) * n)
-            m = _product(q, p, i, j, planes, rows, d, u0, u1, u2, l0, l1, l2, axes, symmetric)
-            total += _dot(p, q, m)
+            o = _rows(i, j, planes, rows, n, symmetric)
+            _product(q, p, o, d, u0, u1, u2, l0, l1, l2, axes)
+            total += _dot(p, q, o[0])
     return total
 
 
@@ -209,6 +221,7 @@ def update(planes, rows, n, d, u0, u1, u2, l0, l1, l2, axes, symmetric, x, r, p,
     q, total = np.empty(n, x.dtype), 0.0
     for i in range(lo, hi):
         for j in range(rows):
-            m = _product(q, p, i, j, planes, rows, d, u0, u1, u2, l0, l1, l2, axes, symmetric)
-            total += _step(x, r, p, q, alpha, m)
+            o = _rows(i, j, planes, rows, n, symmetric)
+            _product(q, p, o, d, u0, u1, u2, l0, l1, l2, axes)
+            total += _step(x, r, p, q, alpha, o[0])
     return total

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from array_api_compat import device
+from scipy.linalg import get_blas_funcs
 
 from conjugo.solvers.krylov.breakdown import Coefficients
 from conjugo.solvers.krylov.fused_cg import fused_cg, offers_fused_passes
@@ -40,7 +41,7 @@ def cg(
         runs fused passes where M is None.
     b : (n,) or (n, k) array
         One right-hand side, or a block of them: each column is its own solve, and is left alone once it has converged.
-        NumPy or torch, on any device.
+        NumPy or torch, on any device. Lists and integers become float64, and NumPy takes the wider dtype of A and b.
     x0 : array like b, optional
         First guess; zero by default.
     rtol, atol : float
@@ -135,8 +136,8 @@ def generic_cg(monitor: Monitor, M: LinearOperator | None) -> SolveResult:
                 break
             alpha = _ratio(xp, rho, curvature, frozen_below is None or square > frozen_below)
             r_old = xp.asarray(r, copy=True) if M is not None and monitor.iteration % _COMPARE_EVERY == 0 else None
-            x += alpha * p
-            r -= alpha * q
+            x = _add(x, alpha, p)
+            r = _add(r, -alpha, q)
             square = _inner(xp, r, r)
             if host:
                 rnorm = np.sqrt(square)
@@ -154,6 +155,14 @@ def _inner(xp: Any, u: Array, v: Array) -> Any:
         return float(np.vdot(u, v).real)
     product = xp.vecdot(u, v, axis=0)
     return xp.real(product) if xp.isdtype(product.dtype, "complex floating") else product
+
+
+def _add(y: Array, a: Any, x: Array) -> Array:
+    """Return y + a x, in y's place: one pass over memory for NumPy vectors, where an expression would take two."""
+    if type(a) is float and type(x) is np.ndarray and x.dtype == y.dtype:
+        return get_blas_funcs("axpy", dtype=y.dtype)(x, y, a=a)
+    y += a * x
+    return y
 
 
 def _ratio(xp: Any, above: Any, below: Any, active: Any) -> Any:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from types import ModuleType
 from typing import Any, Self
 
 import numpy as np
-from array_api_compat import is_array_api_obj
+from array_api_compat import array_namespace, device, is_array_api_obj
 from numpy.typing import NDArray
 
 from conjugo.solvers.operators.protocol import Array
@@ -25,10 +26,31 @@ class Stencil:
     A subclass sets `grid_shape`, `dtype` and `nullspace`, names its kernels and their leading arguments, and
     multiplies arrays of other libraries by slicing.
 
+    Raises
+    ------
+    ValueError
+        By every pass, naming the argument, for a wrong shape, dtype or layout.
+
     Notes
     -----
     Vectors are flat (n,) or shaped like the grid, C-contiguous; the passes work in place and allocate nothing that
-    grows with the grid. In `residual` and `correct`, out (or z and r) may be float32 where A is float64.
+    grows with the grid. In `residual` and `correct`, out (or z and r) may be float32 where A is float64. Above 10^5
+    unknowns they run on `get_threads()` threads. `@` takes (n,) and (n, k), NumPy or torch, and keeps torch's device.
+
+    Examples
+    --------
+    One step of steepest descent by the two passes of conjugate gradients:
+
+    >>> import numpy as np
+    >>> from conjugo.solvers.operators.variable import VariableStencil
+    >>> A = VariableStencil(np.array([2.0, 2.0]), [np.array([-1.0, 0.0])])
+    >>> b, x, out = np.array([1.0, 1.0]), np.zeros(2), np.empty(2)
+    >>> r, p = b.copy(), np.zeros(2)
+    >>> alpha = (r @ r) / A.direction(r, p, 0.0)
+    >>> A.update(x, r, p, alpha), x
+    (0.0, array([1., 1.]))
+    >>> A.residual(b, x, out)
+    0.0
     """
 
     grid_shape: tuple[int, ...]
@@ -51,10 +73,31 @@ class Stencil:
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
-        n = math.prod(self.grid_shape)
-        return n, n
+        return self._size, self._size
 
-    @property
+    @cached_property
+    def _size(self) -> int:
+        """Number of nodes."""
+        return math.prod(self.grid_shape)
+
+    @cached_property
+    def _wide(self) -> Self:
+        """The operator in float64, for products with wider vectors."""
+        return self if self.dtype == np.float64 else self.astype(np.float64)
+
+    @cached_property
+    def _copies(self) -> dict[tuple[str, str, str], Array]:
+        """Coefficients in other libraries, precisions and on other devices, moved there once."""
+        return {}
+
+    def _moved(self, name: str, values: NDArray[Any], x: Array) -> Array:
+        """Coefficients in x's library and precision and on its device."""
+        key = (name, str(x.dtype), str(device(x)))
+        if key not in self._copies:
+            self._copies[key] = array_namespace(x).asarray(values, dtype=x.dtype, device=device(x))
+        return self._copies[key]
+
+    @cached_property
     def _planes(self) -> tuple[int, int, int]:
         """Shape under which the kernels see the grid: ranges are of planes, loops along the last axis."""
         *outer, n = self.grid_shape
@@ -72,8 +115,8 @@ class Stencil:
 
     def _view(self, name: str, v: NDArray[Any], *dtypes: np.dtype[Any], written: bool = False) -> NDArray[Any]:
         """Check an argument of a pass and shape it for the kernels."""
-        n = math.prod(self.grid_shape)
-        if not isinstance(v, np.ndarray) or v.size != n or v.shape not in ((n,), self.grid_shape):
+        n = self._size
+        if not isinstance(v, np.ndarray) or (v.shape != (n,) and v.shape != self.grid_shape):
             raise ValueError(f"{name} has shape {np.shape(v)}: expected a NumPy array ({n},) or {self.grid_shape}")
         if v.dtype not in (dtypes or (self.dtype,)):
             allowed = " or ".join(map(str, dtypes or (self.dtype,)))
@@ -82,12 +125,12 @@ class Stencil:
             raise ValueError(f"{name} must be C-contiguous and writeable: pass np.ascontiguousarray({name})")
         if not v.flags.writeable:
             v = v.copy()  # the compiled signatures know writeable arrays only
-        return v.reshape(-1)
+        return v if v.ndim == 1 else v.reshape(-1)
 
     def _run(self, kernel: Any, *arguments: Any) -> float:
         """Call a kernel on all planes, side by side where the grid is large."""
         planes, fixed = self._planes[0], self._coefficients()
-        parts = get_threads() if math.prod(self.grid_shape) >= SERIAL_BELOW else 1
+        parts = get_threads() if self._size >= SERIAL_BELOW else 1
         if parts == 1:
             return kernel(*fixed, *arguments, 0, planes) or 0.0
         return run_rows(lambda lo, hi: kernel(*fixed, *arguments, lo, hi), planes, parts)
@@ -95,11 +138,12 @@ class Stencil:
     def _edges(self) -> list[slice]:
         """Planes that must be updated before the ranges of a pass can run side by side; none where it is one range."""
         planes = self._planes[0]
-        parts = get_threads() if math.prod(self.grid_shape) >= SERIAL_BELOW else 1
-        bounds = split_rows(planes, parts)
+        if self._size < SERIAL_BELOW or get_threads() == 1:
+            return []
+        bounds = split_rows(planes, get_threads())
         if len(bounds) == 2:
             return []
-        size = math.prod(self.grid_shape) // planes
+        size = self._size // planes
         ends = {*bounds[:-1], *(bound - 1 for bound in bounds[1:])}
         return [slice(i * size, (i + 1) * size) for i in sorted(ends)]
 
@@ -154,8 +198,7 @@ class Stencil:
         if x.dtype not in _FLOATS:
             x = x.astype(self.dtype)
         if x.dtype != self.dtype:  # as NumPy promotes: the wider of the two
-            wide = np.dtype(np.float64)
-            return self.astype(wide) @ x.astype(wide)
+            return self._wide @ x.astype(np.float64)
         if x.ndim == 1:
             out = np.empty_like(x, order="C")
             self.apply(np.ascontiguousarray(x), out)
