@@ -20,6 +20,8 @@ type Smoother = Literal["red_black", "chebyshev"]
 
 _SMALLEST = 16
 """Unknowns at which coarsening stops."""
+_DIRECT = 1100
+"""Unknowns up to which a level without two colours is solved directly rather than smoothed by Chebyshev."""
 _ALIKE = 2.0
 """Axes are coarsened whose coupling is within this factor of the strongest: point smoothing serves no others."""
 _THREADED = 100_000
@@ -38,7 +40,7 @@ def _three(axes: tuple[Axis, ...]) -> Axes:
 
 def _coarser(axes: Axes) -> tuple[Axes, Transfers] | None:
     """Coarsen the axes that are coupled most strongly, or None where the grid is small enough."""
-    if math.prod(len(axis) for axis in axes) <= _SMALLEST:
+    if math.prod(len(axis) for axis in axes) <= (_SMALLEST if _two_colours(axes) else _DIRECT):
         return None
     couplings = [strength(axis) for axis in axes]
     strongest = max(couplings)
@@ -67,7 +69,7 @@ class TensorHierarchy:
         Order of the visits.
     smoother : {"red_black", "chebyshev"}
         Red-black Gauss-Seidel, or Chebyshev-Jacobi of degree 2 a sweep. A level with a periodic axis of an odd
-        number of nodes has no two colours and takes Chebyshev.
+        number of nodes has no two colours: it takes Chebyshev, or is the coarsest where it is small.
     sweeps : int
         Smoothing sweeps before and after the coarse correction; one is fused and fastest.
     symmetric : bool
@@ -115,8 +117,9 @@ class TensorHierarchy:
             raise ValueError("A is not symmetric: expected weight * upper = weight * lower on every axis; use fgmres")
         if symmetric and cycle == "F":
             raise ValueError("cycle = 'F' is not symmetric: choose 'V' or 'W', or symmetric=False")
-        if not A.diagonal().min() > 0:
-            raise ValueError(f"A has the diagonal entry {A.diagonal().min():.3g}: expected positive ones; use minres")
+        lowest = A.shift + sum(float(axis.diag.min()) for axis in A.axes)
+        if not lowest > 0:
+            raise ValueError(f"A / weight has the diagonal entry {lowest:.3g}: expected positive ones; use minres")
         self.dtype = np.dtype(dtype)
         self.symmetric = symmetric
         self.sweeps = sweeps
