@@ -14,6 +14,9 @@ from conjugo.solvers.result import Status
 ASYMMETRY = 1e-2
 """|z.T r_old| / z.T r above which a preconditioner does not count as symmetric and fixed."""
 
+COMPARE_EVERY = 8
+"""Iterations between two looks at the symmetry of M."""
+
 
 class Coefficients:
     """The scalars of one run of conjugate gradients, and what they say.

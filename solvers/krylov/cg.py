@@ -8,14 +8,11 @@ import numpy as np
 from array_api_compat import device
 from scipy.linalg import get_blas_funcs
 
-from conjugo.solvers.krylov.breakdown import Coefficients
+from conjugo.solvers.krylov.breakdown import COMPARE_EVERY, Coefficients
 from conjugo.solvers.krylov.fused_cg import fused_cg, offers_fused_passes
 from conjugo.solvers.monitor import Callback, Monitor, to_host
 from conjugo.solvers.operators.protocol import Array, LinearOperator, as_operator, is_linear, is_symmetric
 from conjugo.solvers.result import SolveResult
-
-_COMPARE_EVERY = 8
-"""Iterations between two looks at the symmetry of M."""
 
 
 def cg(
@@ -38,7 +35,7 @@ def cg(
     ----------
     A : operator, (n, n)
         Symmetric or Hermitian, positive definite (or semidefinite, with b in its range). A stencil of this package
-        runs fused passes where M is None.
+        runs fused passes.
     b : (n,) or (n, k) array
         One right-hand side, or a block of them: each column is its own solve, and is left alone once it has converged.
         NumPy or torch, on any device. Lists and integers become float64, and NumPy takes the wider dtype of A and b.
@@ -83,8 +80,8 @@ def cg(
     """
     M = None if M is None else _checked_preconditioner(M)
     monitor = Monitor("cg", A, b, x0, rtol=rtol, atol=atol, maxiter=maxiter, callback=callback)
-    if M is None and offers_fused_passes(monitor.A, monitor.b):
-        return fused_cg(monitor)
+    if offers_fused_passes(monitor.A, monitor.b):
+        return fused_cg(monitor, M)
     return generic_cg(monitor, M)
 
 
@@ -135,7 +132,7 @@ def generic_cg(monitor: Monitor, M: LinearOperator | None) -> SolveResult:
             if host and not coefficients.accept(rho, curvature, p):
                 break
             alpha = _ratio(xp, rho, curvature, frozen_below is None or square > frozen_below)
-            r_old = xp.asarray(r, copy=True) if M is not None and monitor.iteration % _COMPARE_EVERY == 0 else None
+            r_old = xp.asarray(r, copy=True) if M is not None and monitor.iteration % COMPARE_EVERY == 0 else None
             x = _add(x, alpha, p)
             r = _add(r, -alpha, q)
             square = _inner(xp, r, r)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from conjugo.solvers.krylov.breakdown import Coefficients
+from conjugo.solvers.krylov.breakdown import COMPARE_EVERY, Coefficients
 from conjugo.solvers.monitor import Monitor
 from conjugo.solvers.operators.protocol import Array, LinearOperator
 from conjugo.solvers.result import SolveResult
@@ -21,39 +21,45 @@ def offers_fused_passes(A: LinearOperator, b: Array) -> bool:
     return bool(offered and type(b) is np.ndarray and b.ndim == 1 and b.dtype == getattr(A, "dtype", None))
 
 
-def fused_cg(monitor: Monitor) -> SolveResult:
+def fused_cg(monitor: Monitor, M: LinearOperator | None = None) -> SolveResult:
     """Run conjugate gradients on the monitor's system; equal to the generic loop to rounding.
 
     Parameters
     ----------
     monitor : Monitor
         Of a system for which `offers_fused_passes` holds.
+    M : operator, optional
+        Symmetric positive definite preconditioner of NumPy vectors.
 
     Notes
     -----
-    One iteration is p = r + beta p with p.T A p, then x += alpha p, r -= alpha A p with r.T r. The product A p is
+    One iteration is p = z + beta p with p.T A p, then x += alpha p, r -= alpha A p with r.T r. The product A p is
     computed twice and never stored: 24 + 40 = 64 bytes an unknown in float64, where the plain loop moves about twice
-    that besides the matrix.
+    that besides the matrix. A preconditioner adds its own application and z.T r.
     """
     A: Any = monitor.A
     x, r = monitor.x, monitor.r
-    p, beta, square = np.zeros_like(r), 0.0, math.nan
-    coefficients = Coefficients(monitor)
-    rnorm = None
+    p, rho, square = np.zeros_like(r), 0.0, math.nan
+    coefficients = Coefficients(monitor, preconditioned=M is not None)
+    rnorm = r_old = None
     with monitor:
         while monitor.proceed(x, r, rnorm=rnorm):
             if monitor.replaced:
-                r, beta, rnorm = monitor.r, 0.0, None
+                r, rho, rnorm, r_old = monitor.r, 0.0, None, None
                 coefficients.restart()
-            elif monitor.iteration % _PROJECT_EVERY == _PROJECT_EVERY - 1:
+            elif M is None and monitor.iteration % _PROJECT_EVERY == _PROJECT_EVERY - 1:
                 r = monitor.project(r)
             if rnorm is None:
                 square = float(np.vdot(r, r))
-            curvature = A.direction(r, p, beta)
-            if not coefficients.accept(square, curvature, p):
+            z = r if M is None else np.ascontiguousarray(monitor.project(M @ r), dtype=r.dtype)
+            previous, rho = rho, square if M is None else float(np.vdot(r, z))
+            if r_old is not None:
+                coefficients.compare(float(np.vdot(r_old, z)), rho)
+            curvature = A.direction(z, p, rho / previous if previous > 0 else 0.0)
+            if not coefficients.accept(rho, curvature, p):
                 break
-            alpha = square / curvature
-            previous, square = square, A.update(x, r, p, alpha)
-            beta = square / previous
+            r_old = r.copy() if M is not None and monitor.iteration % COMPARE_EVERY == 0 else None
+            alpha = rho / curvature
+            square = A.update(x, r, p, alpha)
             rnorm = math.sqrt(square) if square >= 0 else square
     return monitor.result(x, **coefficients.details())
