@@ -9,7 +9,7 @@ from conjugo.solvers.kernels.tensor_rows import FAST, TWO, U
 
 
 @njit(fastmath=FAST)
-def nodes(j, m, first, periodic):
+def nodes(j, m, first, periodic):  # type: ignore[no-untyped-def]
     """The four coarse nodes from which fine node j is interpolated."""
     start = (j - first - 1) // 2 - 1
     if periodic == 0:
@@ -20,7 +20,7 @@ def nodes(j, m, first, periodic):
 
 
 @njit(fastmath=FAST)
-def _along_rows(out, to, x, at, n, m, inner, first, periodic, coef, start):
+def _along_rows(out, to, x, at, n, m, inner, first, periodic, coef, start):  # type: ignore[no-untyped-def]
     """Interpolate an outer axis: n fine rows of `inner` places from m coarse ones."""
     for j in range(n):
         place = to + j * inner
@@ -35,7 +35,7 @@ def _along_rows(out, to, x, at, n, m, inner, first, periodic, coef, start):
 
 
 @njit(fastmath=FAST)
-def _inside(z, to, x, at, lo, hi, first, a, b, c, d):
+def _inside(z, to, x, at, lo, hi, first, a, b, c, d):  # type: ignore[no-untyped-def]
     """Fine nodes between coarse nodes lo and hi, where the weights are the same, and the coarse nodes lo..hi - 1."""
     o, p = U(to + 2 * lo + first), U(at + lo)
     for k in range(U(hi - lo)):
@@ -45,7 +45,7 @@ def _inside(z, to, x, at, lo, hi, first, a, b, c, d):
 
 
 @njit(fastmath=FAST)
-def _along_last(z, to, x, at, n, m, first, periodic, coef, start):
+def _along_last(z, to, x, at, n, m, first, periodic, coef, start):  # type: ignore[no-untyped-def]
     """Interpolate one row of the last axis."""
     if first < 0:
         rows.copy(z, to, x, at, n)
@@ -63,7 +63,7 @@ def _along_last(z, to, x, at, n, m, first, periodic, coef, start):
 
 
 @njit(fastmath=FAST)
-def _node(z, to, x, at, j, m, first, periodic, coef, start):
+def _node(z, to, x, at, j, m, first, periodic, coef, start):  # type: ignore[no-untyped-def]
     """One node of a row."""
     if (j - first) % 2 == 0:
         z[to + j] = x[at + (j - first) // 2]
@@ -75,7 +75,7 @@ def _node(z, to, x, at, j, m, first, periodic, coef, start):
 
 
 @njit(fastmath=FAST)
-def interpolate(z, e, work, coef, g):
+def interpolate(z, e, work, coef, g):  # type: ignore[no-untyped-def]
     """z = cubic interpolation of e; `work` has room for one fine plane of coarse rows and one of coarse nodes."""
     n0, n1, n2, m0, m1, m2 = g[0], g[1], g[2], g[3], g[4], g[5]
     size, wide = m1 * m2, n1 * m2

@@ -17,7 +17,7 @@ DESCEND, ASCEND, SOLVE, DEFECT, ADD, SMOOTH_DOWN, SMOOTH_UP, RESTRICT, INTERPOLA
 
 
 @njit(fastmath=FAST)
-def _vector(store, finest, level, start, size):
+def _vector(store, finest, level, start, size):  # type: ignore[no-untyped-def]
     """A level's vector: the finest one is the caller's."""
     if level == 0:
         return finest
@@ -25,13 +25,13 @@ def _vector(store, finest, level, start, size):
 
 
 @njit(
-    ["void(i8[:,::1],{0}[::1],{0}[::1],{0}[::1],{0}[::1],i8[:,::1],{0}[::1],i8,i8)".format(t) for t in ("f4", "f8")],
+    [f"void(i8[:,::1],{t}[::1],{t}[::1],{t}[::1],{t}[::1],i8[:,::1],{t}[::1],i8,i8)" for t in ("f4", "f8")],
     cache=True,
     nogil=True,
     fastmath=FAST,
     boundscheck=False,
 )
-def run_schedule(schedule, b0, z0, store, coef, table, work, symmetric, sweeps):
+def run_schedule(schedule, b0, z0, store, coef, table, work, symmetric, sweeps):  # type: ignore[no-untyped-def]
     """Carry out `schedule`, rows of (operation, level)."""
     for s in range(schedule.shape[0]):
         op, level = schedule[s, 0], schedule[s, 1]

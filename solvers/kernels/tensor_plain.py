@@ -13,13 +13,13 @@ from conjugo.solvers.kernels.tensor_rows import FAST
 
 
 @njit(fastmath=FAST)
-def base_diagonal(i, r, coef, g):
+def base_diagonal(i, r, coef, g):  # type: ignore[no-untyped-def]
     """Diagonal of row (i, r) without the part of the last axis."""
     return coef[g[19] + 2] + coef[g[16] + g[0] + i] + coef[g[17] + g[1] + r]
 
 
 @njit(fastmath=FAST)
-def _neighbours(i, r, g):
+def _neighbours(i, r, g):  # type: ignore[no-untyped-def]
     """Where the four neighbouring rows start, closed periodically (where an axis is open the coupling is zero)."""
     n0, n1, n2 = g[0], g[1], g[2]
     north, south = (i * n1 + (r - 1) % n1) * n2, (i * n1 + (r + 1) % n1) * n2
@@ -28,7 +28,7 @@ def _neighbours(i, r, g):
 
 
 @njit(fastmath=FAST)
-def _product_row(y, x, sign, b, i, r, coef, g):
+def _product_row(y, x, sign, b, i, r, coef, g):  # type: ignore[no-untyped-def]
     """y = b + sign A x in row (i, r), row-scaled; y may be b itself."""
     n0, n1, n2 = g[0], g[1], g[2]
     at, base = (i * n1 + r) * n2, base_diagonal(i, r, coef, g)
@@ -43,7 +43,7 @@ def _product_row(y, x, sign, b, i, r, coef, g):
 
 
 @njit(fastmath=FAST)
-def residual(out, b, x, coef, g):
+def residual(out, b, x, coef, g):  # type: ignore[no-untyped-def]
     """out = b - A x in row-scaled form; out may be b."""
     for i in range(g[0]):
         for r in range(g[1]):
@@ -51,7 +51,7 @@ def residual(out, b, x, coef, g):
 
 
 @njit(fastmath=FAST)
-def jacobi_step(x, d, r, a, c, coef, g):
+def jacobi_step(x, d, r, a, c, coef, g):  # type: ignore[no-untyped-def]
     """d = a d + c r / diagonal; x += d."""
     n1, n2 = g[1], g[2]
     diag = coef[g[13] + n2 : g[13] + 2 * n2]
@@ -65,7 +65,7 @@ def jacobi_step(x, d, r, a, c, coef, g):
 
 
 @njit(fastmath=FAST)
-def relax_colour(x, b, colour, coef, g):
+def relax_colour(x, b, colour, coef, g):  # type: ignore[no-untyped-def]
     """Gauss-Seidel at the nodes of one colour, in place."""
     n0, n1, n2 = g[0], g[1], g[2]
     low, diag, up = g[13], g[13] + n2, g[13] + 2 * n2
@@ -83,7 +83,7 @@ def relax_colour(x, b, colour, coef, g):
 
 
 @njit(fastmath=FAST)
-def smooth(x, b, d, r, sweeps, kind, reverse, coef, g):
+def smooth(x, b, d, r, sweeps, kind, reverse, coef, g):  # type: ignore[no-untyped-def]
     """Smooth x: Chebyshev-Jacobi of degree 2 a sweep (kind 1), or red-black Gauss-Seidel (kind 0)."""
     if kind == 0:
         for _ in range(sweeps):
@@ -104,7 +104,7 @@ def smooth(x, b, d, r, sweeps, kind, reverse, coef, g):
 
 
 @njit(fastmath=FAST)
-def _restrict_axis(source, n, J, s, coef, start, m):
+def _restrict_axis(source, n, J, s, coef, start, m):  # type: ignore[no-untyped-def]
     """The fine rows of coarse row J and their weights along one outer axis."""
     if s < 0:
         return J, J, J, coef[source + 4], coef[source + 3], coef[source + 4]
@@ -113,7 +113,7 @@ def _restrict_axis(source, n, J, s, coef, start, m):
 
 
 @njit(fastmath=FAST)
-def restrict(out, r, line, coef, g):
+def restrict(out, r, line, coef, g):  # type: ignore[no-untyped-def]
     """out = R r; `line` has room for a fine row."""
     n0, n1, n2, m0, m1, m2, s2 = g[0], g[1], g[2], g[3], g[4], g[5], g[8]
     start = g[25]
@@ -139,7 +139,7 @@ def restrict(out, r, line, coef, g):
 
 
 @njit(fastmath=FAST)
-def prolong_add(z, e, line, coef, g):
+def prolong_add(z, e, line, coef, g):  # type: ignore[no-untyped-def]
     """z += P e; `line` has room for a coarse row."""
     n0, n1, n2, m0, m1, m2, s2 = g[0], g[1], g[2], g[3], g[4], g[5], g[8]
     p, q = g[22], g[22] + n2 - m2
@@ -165,7 +165,7 @@ def prolong_add(z, e, line, coef, g):
 
 
 @njit(fastmath=FAST)
-def parents(i, m, s, coef, start, n):
+def parents(i, m, s, coef, start, n):  # type: ignore[no-untyped-def]
     """The two coarse nodes between which fine node i lies, and their weights."""
     if s < 0:
         return i, i, coef[start], coef[start + 1]
@@ -177,7 +177,7 @@ def parents(i, m, s, coef, start, n):
 
 
 @njit(fastmath=FAST)
-def _transform(out, x, Q, outer, n, inner):
+def _transform(out, x, Q, outer, n, inner):  # type: ignore[no-untyped-def]
     """out[o, a, i] = sum_b Q[a, b] x[o, b, i] on flat arrays."""
     out[: outer * n * inner] = 0
     for o in range(outer):
@@ -189,7 +189,7 @@ def _transform(out, x, Q, outer, n, inner):
 
 
 @njit(fastmath=FAST)
-def _transform_all(z, b, t, start, coef, g):
+def _transform_all(z, b, t, start, coef, g):  # type: ignore[no-untyped-def]
     """t = (Q_0 x Q_1 x Q_2) b with z as room; the matrices follow each other in `coef` from `start`."""
     n0, n1, n2 = g[0], g[1], g[2]
     _transform(t, b, coef[start : start + n0 * n0], 1, n0, n1 * n2)
@@ -200,7 +200,7 @@ def _transform_all(z, b, t, start, coef, g):
 
 
 @njit(fastmath=FAST)
-def solve_coarsest(z, b, t, coef, g):
+def solve_coarsest(z, b, t, coef, g):  # type: ignore[no-untyped-def]
     """z = A^+ b by the eigenvectors of each axis; `t` has the size of z."""
     squares = g[0] * g[0] + g[1] * g[1] + g[2] * g[2]
     size, start = g[0] * g[1] * g[2], g[14]

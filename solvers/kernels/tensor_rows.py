@@ -16,7 +16,7 @@ ONE, TWO = U(1), U(2)
 
 
 @njit(fastmath=FAST)
-def star7(w, out, b, left, north, south, front, back, size, inv, a, c0, c1, c2, c3):
+def star7(w, out, b, left, north, south, front, back, size, inv, a, c0, c1, c2, c3):  # type: ignore[no-untyped-def]
     """out = inv (b - a (left + right) - c0 north - c1 south - c2 front - c3 back), right being left's next place."""
     o, b, x, n, s, f, k = U(out), U(b), U(left), U(north), U(south), U(front), U(back)
     a, c0, c1, c2, c3 = a * inv, c0 * inv, c1 * inv, c2 * inv, c3 * inv
@@ -26,7 +26,7 @@ def star7(w, out, b, left, north, south, front, back, size, inv, a, c0, c1, c2, 
 
 
 @njit(fastmath=FAST)
-def star5(w, out, b, left, north, south, size, inv, a, c0, c1):
+def star5(w, out, b, left, north, south, size, inv, a, c0, c1):  # type: ignore[no-untyped-def]
     """out = inv (b - a (left + right) - c0 north - c1 south)."""
     o, b, x, n, s = U(out), U(b), U(left), U(north), U(south)
     a, c0, c1 = a * inv, c0 * inv, c1 * inv
@@ -35,7 +35,7 @@ def star5(w, out, b, left, north, south, size, inv, a, c0, c1):
 
 
 @njit(fastmath=FAST)
-def minus_star7(w, out, left, north, south, front, back, size, a, c0, c1, c2, c3):
+def minus_star7(w, out, left, north, south, front, back, size, a, c0, c1, c2, c3):  # type: ignore[no-untyped-def]
     """out = -(a (left + right) + c0 north + c1 south + c2 front + c3 back)."""
     o, x, n, s, f, k = U(out), U(left), U(north), U(south), U(front), U(back)
     for i in range(U(size)):
@@ -44,7 +44,7 @@ def minus_star7(w, out, left, north, south, front, back, size, a, c0, c1, c2, c3
 
 
 @njit(fastmath=FAST)
-def minus_star5(w, out, left, north, south, size, a, c0, c1):
+def minus_star5(w, out, left, north, south, size, a, c0, c1):  # type: ignore[no-untyped-def]
     """out = -(a (left + right) + c0 north + c1 south)."""
     o, x, n, s = U(out), U(left), U(north), U(south)
     for i in range(U(size)):
@@ -52,7 +52,7 @@ def minus_star5(w, out, left, north, south, size, a, c0, c1):
 
 
 @njit(fastmath=FAST)
-def along(w, out, left, size, coef, lower, upper):
+def along(w, out, left, size, coef, lower, upper):  # type: ignore[no-untyped-def]
     """out -= lower left + upper right, the couplings varying along the row."""
     o, x, p, q = U(out), U(left), U(lower), U(upper)
     for i in range(U(size)):
@@ -60,7 +60,7 @@ def along(w, out, left, size, coef, lower, upper):
 
 
 @njit(fastmath=FAST)
-def divide(w, out, size, coef, diagonal, more):
+def divide(w, out, size, coef, diagonal, more):  # type: ignore[no-untyped-def]
     """out /= diagonal + more."""
     o, d = U(out), U(diagonal)
     for i in range(U(size)):
@@ -68,7 +68,7 @@ def divide(w, out, size, coef, diagonal, more):
 
 
 @njit(fastmath=FAST)
-def split(x, row, n, w, even, odd, a, b):
+def split(x, row, n, w, even, odd, a, b):  # type: ignore[no-untyped-def]
     """Even columns times a, and odd columns times b, of a row of n places of x."""
     p, e, o, half = U(row), U(even), U(odd), U(n // 2)
     for k in range(half):
@@ -79,7 +79,7 @@ def split(x, row, n, w, even, odd, a, b):
 
 
 @njit(fastmath=FAST)
-def join(x, row, n, w, even, odd):
+def join(x, row, n, w, even, odd):  # type: ignore[no-untyped-def]
     """Interleave even and odd columns into a row of n places of x."""
     p, e, o, half = U(row), U(even), U(odd), U(n // 2)
     for k in range(half):
@@ -90,7 +90,7 @@ def join(x, row, n, w, even, odd):
 
 
 @njit(fastmath=FAST)
-def scale(w, out, x, at, size, a):
+def scale(w, out, x, at, size, a):  # type: ignore[no-untyped-def]
     """out = a x."""
     o, p = U(out), U(at)
     for i in range(U(size)):
@@ -98,7 +98,7 @@ def scale(w, out, x, at, size, a):
 
 
 @njit(fastmath=FAST)
-def copy(y, out, x, at, size):
+def copy(y, out, x, at, size):  # type: ignore[no-untyped-def]
     """out = x."""
     o, p = U(out), U(at)
     for i in range(U(size)):
@@ -106,7 +106,7 @@ def copy(y, out, x, at, size):
 
 
 @njit(fastmath=FAST)
-def combine2(w, out, x, first, second, size, a, b):
+def combine2(w, out, x, first, second, size, a, b):  # type: ignore[no-untyped-def]
     """out = a x[first] + b x[second]."""
     o, p, q = U(out), U(first), U(second)
     for i in range(U(size)):
@@ -114,7 +114,7 @@ def combine2(w, out, x, first, second, size, a, b):
 
 
 @njit(fastmath=FAST)
-def combine4(w, out, p0, p1, p2, p3, size, a, b, c, d):
+def combine4(w, out, p0, p1, p2, p3, size, a, b, c, d):  # type: ignore[no-untyped-def]
     """out = a p0 + b p1 + c p2 + d p3."""
     o, p, q, r, s = U(out), U(p0), U(p1), U(p2), U(p3)
     for i in range(U(size)):
@@ -122,7 +122,7 @@ def combine4(w, out, p0, p1, p2, p3, size, a, b, c, d):
 
 
 @njit(fastmath=FAST)
-def combine5(w, out, centre, p0, p1, p2, p3, size, e, a, b, c, d):
+def combine5(w, out, centre, p0, p1, p2, p3, size, e, a, b, c, d):  # type: ignore[no-untyped-def]
     """out = e centre + a p0 + b p1 + c p2 + d p3."""
     o, x, p, q, r, s = U(out), U(centre), U(p0), U(p1), U(p2), U(p3)
     for i in range(U(size)):
@@ -130,7 +130,7 @@ def combine5(w, out, centre, p0, p1, p2, p3, size, e, a, b, c, d):
 
 
 @njit(fastmath=FAST)
-def weigh3(y, out, w, before, centre, after, size, coef, lower, middle, upper):
+def weigh3(y, out, w, before, centre, after, size, coef, lower, middle, upper):  # type: ignore[no-untyped-def]
     """out = lower before + middle centre + upper after, all of them rows."""
     o, p, q, r = U(out), U(before), U(centre), U(after)
     a, b, c = U(lower), U(middle), U(upper)
@@ -139,7 +139,7 @@ def weigh3(y, out, w, before, centre, after, size, coef, lower, middle, upper):
 
 
 @njit(fastmath=FAST)
-def interpolate(w, out, x, at, left, size, coef, p, q):
+def interpolate(w, out, x, at, left, size, coef, p, q):  # type: ignore[no-untyped-def]
     """out = x + p left + q right, all of them rows, right being left's next place."""
     o, y, b, p, q = U(out), U(at), U(left), U(p), U(q)
     for i in range(U(size)):
@@ -147,7 +147,7 @@ def interpolate(w, out, x, at, left, size, coef, p, q):
 
 
 @njit(fastmath=FAST)
-def plus(w, out, x, at, y, second, size):
+def plus(w, out, x, at, y, second, size):  # type: ignore[no-untyped-def]
     """out = x + y."""
     o, p, q = U(out), U(at), U(second)
     for i in range(U(size)):
@@ -155,7 +155,7 @@ def plus(w, out, x, at, y, second, size):
 
 
 @njit(fastmath=FAST)
-def plus2(w, out, x, at, y, first, second, size, a, b):
+def plus2(w, out, x, at, y, first, second, size, a, b):  # type: ignore[no-untyped-def]
     """out = x + a y[first] + b y[second]."""
     o, p, q, r = U(out), U(at), U(first), U(second)
     for i in range(U(size)):
@@ -163,21 +163,21 @@ def plus2(w, out, x, at, y, first, second, size, a, b):
 
 
 @njit(fastmath=FAST)
-def add(x, y):
+def add(x, y):  # type: ignore[no-untyped-def]
     """x += y."""
     for i in range(x.size):
         x[i] += y[i]
 
 
 @njit(fastmath=FAST)
-def add_scaled(x, y, a):
+def add_scaled(x, y, a):  # type: ignore[no-untyped-def]
     """x += a y."""
     for i in range(x.size):
         x[i] += a * y[i]
 
 
 @njit(fastmath=FAST)
-def add4(y, out, b, x, north, south, front, back, size, c0, c1, c2, c3):
+def add4(y, out, b, x, north, south, front, back, size, c0, c1, c2, c3):  # type: ignore[no-untyped-def]
     """y = b + c0 north + c1 south + c2 front + c3 back, at the same place of y and b."""
     o, n, s, f, k = U(out), U(north), U(south), U(front), U(back)
     for i in range(U(size)):
@@ -185,7 +185,7 @@ def add4(y, out, b, x, north, south, front, back, size, c0, c1, c2, c3):
 
 
 @njit(fastmath=FAST)
-def add_tridiagonal(y, out, x, at, size, sign, base, coef, lower, diag, upper):
+def add_tridiagonal(y, out, x, at, size, sign, base, coef, lower, diag, upper):  # type: ignore[no-untyped-def]
     """y += sign T x for one row, T = tridiag(lower, base + diag, upper) without its corners."""
     o, p, a, d, c = U(out), U(at), U(lower), U(diag), U(upper)
     for i in range(U(size)):
@@ -197,7 +197,7 @@ def add_tridiagonal(y, out, x, at, size, sign, base, coef, lower, diag, upper):
 
 
 @njit(fastmath=FAST)
-def combine_rows(w, out, x, p0, p1, p2, p3, size, a, b, c, d):
+def combine_rows(w, out, x, p0, p1, p2, p3, size, a, b, c, d):  # type: ignore[no-untyped-def]
     """out = a p0 + b p1 + c p2 + d p3, the latter in x."""
     o, p, q, r, s = U(out), U(p0), U(p1), U(p2), U(p3)
     for i in range(U(size)):

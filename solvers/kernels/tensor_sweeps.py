@@ -8,11 +8,13 @@ twice, which makes ranges independent of each other.
 
 In the rolling planes a row of one colour is half a row, and rows of even and of odd number lie in two parts, so that
 all rows of a part stand the same way to their neighbours and one long loop serves them; the gaps between rows hold the
-ghosts. Every grid has three axes here, a missing one of length 1. `g` holds the level's integers and `coef` its coefficients,
-as `TensorHierarchy` lays them out; grids are flat, natural order, rows of g[2] nodes.
+ghosts. Every grid has three axes here, a missing one of length 1. `g` holds the level's integers and `coef` its
+coefficients (see `layout.py`); grids are flat, in natural order, with rows of g[2] nodes.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from numba import njit
 
@@ -20,26 +22,23 @@ from conjugo.solvers.kernels import tensor_rows as rows
 from conjugo.solvers.kernels.tensor_plain import parents
 from conjugo.solvers.kernels.tensor_rows import FAST
 
-_KERNEL = {"cache": True, "nogil": True, "fastmath": FAST, "boundscheck": False}
-_SIGNATURES = {
-    "descend": ["void({0}[::1],{0}[::1],{0}[::1],{0}[::1],i8[::1],{0}[::1],i8,i8,i8)".format(t) for t in ("f4", "f8")],
-    "ascend": ["void({0}[::1],{0}[::1],{0}[::1],{0}[::1],{0}[::1],i8[::1],{0}[::1],i8,i8,i8)".format(t) for t in ("f4", "f8")],
-}
-
+_KERNEL: dict[str, Any] = {"cache": True, "nogil": True, "fastmath": FAST, "boundscheck": False}
+_DESCEND = [f"void({t}[::1],{t}[::1],{t}[::1],{t}[::1],i8[::1],{t}[::1],i8,i8,i8)" for t in ("f4", "f8")]
+_ASCEND = [f"void({t}[::1],{t}[::1],{t}[::1],{t}[::1],{t}[::1],i8[::1],{t}[::1],i8,i8,i8)" for t in ("f4", "f8")]
 
 LEAD = 16
 """Places before the first row of a part."""
 
 
 @njit(fastmath=FAST)
-def _stride(n1, n2):
+def _stride(n1, n2):  # type: ignore[no-untyped-def]
     """Distance between two half rows of a part: room for two ghosts, and for whole vectors where rows are long."""
     even = (n2 + 1) // 2
     return (even + 31) // 32 * 32 + 16 if n1 == 1 else (even + 9) // 8 * 8
 
 
 @njit(fastmath=FAST)
-def _part(n1, n2):
+def _part(n1, n2):  # type: ignore[no-untyped-def]
     """Places of one part of a plane."""
     return (n1 + 1) // 2 * _stride(n1, n2) + 2 * LEAD
 
@@ -52,13 +51,13 @@ def plane_places(n1: int, n2: int) -> int:
 
 
 @njit(fastmath=FAST)
-def _row(r, width, part):
+def _row(r, width, part):  # type: ignore[no-untyped-def]
     """Where row r starts in a plane."""
     return (r & 1) * part + (r >> 1) * width + LEAD
 
 
 @njit(fastmath=FAST)
-def _close(ring, at, h, n2, periodic):
+def _close(ring, at, h, n2, periodic):  # type: ignore[no-untyped-def]
     """Set the ghosts beside half h of a row that starts at `at`."""
     size = n2 // 2 if h == 1 else (n2 + 1) // 2
     if periodic:
@@ -69,13 +68,13 @@ def _close(ring, at, h, n2, periodic):
 
 
 @njit(fastmath=FAST)
-def _axis(coef, start, n, j):
+def _axis(coef, start, n, j):  # type: ignore[no-untyped-def]
     """Lower, diagonal and upper entry of node j."""
     return coef[start + j], coef[start + n + j], coef[start + 2 * n + j]
 
 
 @njit(fastmath=FAST)
-def _run(r, g):
+def _run(r, g):  # type: ignore[no-untyped-def]
     """How many rows r, r + 2, ... share their entries, so that one loop takes them."""
     if r == 0 or r >= g[1] - 2 or g[12] == 0 or g[33] == 0:
         return 1
@@ -83,7 +82,7 @@ def _run(r, g):
 
 
 @njit(fastmath=FAST)
-def _star(work, out, rhs, before, here, after, i, r, count, h, coef, g):
+def _star(work, out, rhs, before, here, after, i, r, count, h, coef, g):  # type: ignore[no-untyped-def]
     """Half h of `count` rows r, r + 2, ... of plane i: (b - couplings) / diagonal, or minus the couplings.
 
     `out` and `rhs` are the planes written and the right-hand side's (-1: none), `before`, `here`, `after` the planes
@@ -132,7 +131,7 @@ def _star(work, out, rhs, before, here, after, i, r, count, h, coef, g):
 
 
 @njit(fastmath=FAST)
-def _star_plane(work, out, rhs, before, here, after, i, colour, coef, g):
+def _star_plane(work, out, rhs, before, here, after, i, colour, coef, g):  # type: ignore[no-untyped-def]
     """All nodes of one colour in plane i; see `_star`."""
     for p in range(min(2, g[1])):
         r = p
@@ -143,7 +142,7 @@ def _star_plane(work, out, rhs, before, here, after, i, colour, coef, g):
 
 
 @njit(fastmath=FAST)
-def _first_plane(b, i, work, red, keep, coef, g):
+def _first_plane(b, i, work, red, keep, coef, g):  # type: ignore[no-untyped-def]
     """Red nodes of plane i from a zero guess, and the right-hand side's black nodes into `keep`."""
     n1, n2 = g[1], g[2]
     width, part, even = _stride(n1, n2), _part(n1, n2), (n2 + 1) // 2
@@ -171,7 +170,7 @@ def _first_plane(b, i, work, red, keep, coef, g):
 
 
 @njit(fastmath=FAST)
-def _restrict_rows(bc, J, J1, count, work, front, here, back, pair, coef, g):
+def _restrict_rows(bc, J, J1, count, work, front, here, back, pair, coef, g):  # type: ignore[no-untyped-def]
     """Coarse rows J1 ... J1 + count - 1 of plane J from the residual's red nodes in three planes."""
     n1, n2, m0, m1, m2, s0, s1, s2 = g[1], g[2], g[3], g[4], g[5], g[6], g[7], g[8]
     width, part, even = _stride(n1, n2), _part(n1, n2), (n2 + 1) // 2
@@ -208,7 +207,7 @@ def _restrict_rows(bc, J, J1, count, work, front, here, back, pair, coef, g):
 
 
 @njit(fastmath=FAST)
-def _restrict_plane(bc, J, work, ring, pair, coef, g):
+def _restrict_plane(bc, J, work, ring, pair, coef, g):  # type: ignore[no-untyped-def]
     """Coarse plane J from the residual's red nodes in the three planes of `ring`."""
     plane = min(2, g[1]) * _part(g[1], g[2])
     i = 2 * J + g[6] if g[6] >= 0 else J
@@ -222,8 +221,8 @@ def _restrict_plane(bc, J, work, ring, pair, coef, g):
         J1 += count
 
 
-@njit(_SIGNATURES["descend"], **_KERNEL)
-def descend(b, xs, bc, coef, g, work, lo, hi, kept):
+@njit(_DESCEND, **_KERNEL)
+def descend(b, xs, bc, coef, g, work, lo, hi, kept):  # type: ignore[no-untyped-def]
     """Pre-smooth from zero, restrict the residual to coarse planes lo..hi, keep colour `kept` of x in xs."""
     n0, s0, closed = g[0], g[6], g[9] == 1
     plane = min(2, g[1]) * _part(g[1], g[2])
@@ -256,7 +255,7 @@ def descend(b, xs, bc, coef, g, work, lo, hi, kept):
 
 
 @njit(fastmath=FAST)
-def _prolong_row(work, out, xs, x, e, plane, r, h, line, coef, g):
+def _prolong_row(work, out, xs, x, e, plane, r, h, line, coef, g):  # type: ignore[no-untyped-def]
     """Half h of row r: out = x + P e, where `e` from `plane` on is a coarse plane at the row's own height."""
     n1, n2, m1, m2, s2 = g[1], g[2], g[4], g[5], g[8]
     J, K, c, d = parents(r, m1, g[7], coef, g[21], n1)
@@ -283,7 +282,7 @@ def _prolong_row(work, out, xs, x, e, plane, r, h, line, coef, g):
 
 
 @njit(fastmath=FAST)
-def _prolong_plane(work, out, xs, e, i, colour, spare, coef, g):
+def _prolong_plane(work, out, xs, e, i, colour, spare, coef, g):  # type: ignore[no-untyped-def]
     """One colour of plane i: out = x + P e; `spare` has room for a coarse row and a coarse plane."""
     n0, n1, n2 = g[0], g[1], g[2]
     width, part, size = _stride(n1, n2), _part(n1, n2), g[4] * g[5]
@@ -304,7 +303,7 @@ def _prolong_plane(work, out, xs, e, i, colour, spare, coef, g):
 
 
 @njit(fastmath=FAST)
-def _take(work, now, later, b, i, colour, coef, g):
+def _take(work, now, later, b, i, colour, coef, g):  # type: ignore[no-untyped-def]
     """Split plane i of b: `colour` into `now`, the other colour into `later`."""
     n1, n2 = g[1], g[2]
     width, part, one = _stride(n1, n2), _part(n1, n2), coef[g[19] + 3]
@@ -317,7 +316,7 @@ def _take(work, now, later, b, i, colour, coef, g):
 
 
 @njit(fastmath=FAST)
-def _give(z, work, one, other, i, colour, g):
+def _give(z, work, one, other, i, colour, g):  # type: ignore[no-untyped-def]
     """Join plane i of z from its two colours, `one` holding `colour`."""
     n1, n2 = g[1], g[2]
     width, part = _stride(n1, n2), _part(n1, n2)
@@ -329,8 +328,8 @@ def _give(z, work, one, other, i, colour, g):
             rows.join(z, row, n2, work, other + at, one + at)
 
 
-@njit(_SIGNATURES["ascend"], **_KERNEL)
-def ascend(b, xs, e, z, coef, g, work, lo, hi, first):
+@njit(_ASCEND, **_KERNEL)
+def ascend(b, xs, e, z, coef, g, work, lo, hi, first):  # type: ignore[no-untyped-def]
     """z = x + P e, smoothed once with colour `first` first, in planes lo..hi; xs holds the other colour of x."""
     n0, closed, second = g[0], g[9] == 1, 1 - first
     plane = min(2, g[1]) * _part(g[1], g[2])

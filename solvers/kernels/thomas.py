@@ -10,7 +10,7 @@ BLOCK = 64
 
 
 @njit(fastmath=FAST)
-def _forward(x, before, pivot, pivot_before, eigenvalues, lower, diag, upper_before, tiny):
+def _forward(x, before, pivot, pivot_before, eigenvalues, lower, diag, upper_before, tiny):  # type: ignore[no-untyped-def]
     """One row of the elimination; `pivot` receives the inverse pivots."""
     for k in range(x.size):
         p = diag + eigenvalues[k] - lower * upper_before * pivot_before[k]
@@ -19,7 +19,7 @@ def _forward(x, before, pivot, pivot_before, eigenvalues, lower, diag, upper_bef
 
 
 @njit(fastmath=FAST)
-def _backward(x, after, pivot, upper):
+def _backward(x, after, pivot, upper):  # type: ignore[no-untyped-def]
     """One row of the back substitution."""
     for k in range(x.size):
         x[k] = (x[k] - upper * after[k]) * pivot[k]
@@ -32,7 +32,7 @@ def _backward(x, after, pivot, upper):
     fastmath=FAST,
     boundscheck=False,
 )
-def thomas(x, eigenvalues, lower, diag, upper, tiny, lo, hi, pivots):
+def thomas(x, eigenvalues, lower, diag, upper, tiny, lo, hi, pivots):  # type: ignore[no-untyped-def]
     """Solve (T + eigenvalues[k]) x[:, k] = x[:, k] in place for columns lo..hi; T is tridiagonal.
 
     `pivots` is room for (n, BLOCK) numbers.

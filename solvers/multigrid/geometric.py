@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -214,15 +213,15 @@ class TensorHierarchy:
             else:
                 self._run(part, b0, z0)
 
-    def first_guess(self, b: NDArray[Any], z: NDArray[Any]) -> None:
+    def first_guess(self, r: NDArray[Any], z: NDArray[Any]) -> None:
         """Full multigrid up to the finest level: z = cubic interpolation of the next level's solution.
 
         Parameters
         ----------
-        b, z : grid-shaped, C-contiguous, of the hierarchy's dtype
+        r, z : grid-shaped, C-contiguous, of the hierarchy's dtype
             Right-hand side (not changed) and result.
         """
-        self._run(self._ascent, self._row_scaled(b).reshape(-1), z.reshape(-1))
+        self._run(self._ascent, self._row_scaled(r).reshape(-1), z.reshape(-1))
 
     def _row_scaled(self, r: NDArray[Any]) -> NDArray[Any]:
         """W^{-1} r; r itself where all weights are one."""

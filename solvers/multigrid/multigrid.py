@@ -257,8 +257,8 @@ class Multigrid:
         """
         if not isinstance(b, np.ndarray) or b.dtype.kind == "c":
             kind = getattr(b, "dtype", type(b).__name__)
-            raise ValueError(f"b is of type {kind}: expected a real NumPy array; else use cg or fcg with M=Multigrid(A)")
-        options = {"rtol": rtol, "atol": atol, "maxiter": maxiter, "callback": callback}
+            raise ValueError(f"b is of type {kind}: expected a real NumPy array; else use fcg with M=Multigrid(A)")
+        options: dict[str, Any] = {"rtol": rtol, "atol": atol, "maxiter": maxiter, "callback": callback}
         if b.ndim == 2 and b.shape[1] > 0:
             starts = [None] * b.shape[1] if x0 is None else list(x0.T)
             results = [self.solve(column, start, **options) for column, start in zip(b.T, starts, strict=True)]
@@ -267,7 +267,9 @@ class Multigrid:
             result = self._solve(b.astype(np.float64, copy=False), x0, **options)
         return result if b.dtype != np.float32 else self._rounded(result, b, max(rtol * _norm(b), atol))
 
-    def _solve(self, b: NDArray[Any], x0: Array | None, *, atol: float, callback: Callback | None, **k: Any) -> SolveResult:
+    def _solve(
+        self, b: NDArray[Any], x0: Array | None, *, atol: float, callback: Callback | None, **k: Any
+    ) -> SolveResult:
         size = _norm(b)
         if np.isfinite(size) and size > 0 and not _SAFE[0] < size < _SAFE[1]:  # scale so that float32 holds it
             scaled = None if callback is None else lambda x: callback(x * size)

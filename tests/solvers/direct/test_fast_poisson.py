@@ -101,7 +101,7 @@ def test_blocks_threads_and_unchanged_input() -> None:
     b = np.random.default_rng(3).standard_normal((A.shape[0], 2))
     kept = b.copy()
     for method in ("transform", "thomas"):
-        solver = FastPoisson(A, method=method)  # type: ignore[arg-type]
+        solver = FastPoisson(A, method=method)
         one = solver.solve(b, rtol=1e-9).check()
         with threads(2):
             np.testing.assert_array_equal(one.x, solver.solve(b, rtol=1e-9).x)

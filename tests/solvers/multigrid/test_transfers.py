@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.solvers.multigrid.grids import line, stretched
 
 from conjugo.solvers.multigrid.transfers import coarsen, cubic_weights
 from conjugo.solvers.operators.separable import Axis
-from tests.solvers.multigrid.grids import line, stretched
 
 AXES = [line(n, *kind) for n in (7, 8, 21) for kind in (("dd",), ("nd",), ("dn", "cell"), ("nn",), ("nn", "cell"))]
 AXES += [line(8, "p"), line(13, "p"), stretched(12), stretched(15)]
