@@ -284,7 +284,7 @@ class Monitor:
         """Close the solve: recompute the residual where it was not exact, and return the result."""
         if not self._verified:
             current = norm(self.b - self.A @ x, self.xp)
-            self.history[-1] = float(current) if self.b.ndim == 1 else current
+            self.history[-1:] = [float(current) if self.b.ndim == 1 else current]
         status = self.status or Status.STOPPED
         if status in (Status.MAX_ITERATIONS, Status.STOPPED) and self._met(self.history[-1]):
             status = Status.CONVERGED

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
 from conjugo.solvers.kernels import separable as kernels
@@ -177,18 +177,18 @@ class SeparableStencil(Stencil):
     def _sliced(self, x: Array) -> Array:
         xp = array_namespace(x)
 
-        def along(values: NDArray[np.float64], axis: int) -> Array:
+        def along(name: str, axis: int) -> Array:
             """Coefficients of one axis, shaped to multiply x."""
-            shape = tuple(len(values) if a == axis else 1 for a in range(x.ndim))
-            return xp.asarray(values, dtype=x.dtype, device=device(x)).reshape(shape)
+            values = self._moved(f"{name} {axis}", getattr(self.axes[axis], name), x)
+            return values.reshape(tuple(-1 if a == axis else 1 for a in range(x.ndim)))
 
         y = self.shift * x
         for axis, a in enumerate(self.axes):
-            y = y + along(a.diag, axis) * x
-            if len(a) > 1 or a.periodic:
-                y = y + along(a.lower, axis) * xp.roll(x, 1, axis=axis)
-                y = y + along(a.upper, axis) * xp.roll(x, -1, axis=axis)
+            y += along("diag", axis) * x
+            if np.any(a.lower) or np.any(a.upper):
+                y += along("lower", axis) * xp.roll(x, 1, axis=axis)
+                y += along("upper", axis) * xp.roll(x, -1, axis=axis)
         for axis, a in enumerate(self.axes):
             if np.any(a.weight != 1):
-                y = along(a.weight, axis) * y
+                y *= along("weight", axis)
         return y

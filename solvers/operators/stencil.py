@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any, Self
 
 import numpy as np
-from array_api_compat import is_array_api_obj
+from array_api_compat import array_namespace, device, is_array_api_obj
 from numpy.typing import NDArray
 
 from conjugo.solvers.operators.protocol import Array
@@ -58,6 +58,23 @@ class Stencil:
     def _size(self) -> int:
         """Number of nodes."""
         return math.prod(self.grid_shape)
+
+    @cached_property
+    def _wide(self) -> Self:
+        """The operator in float64, for products with wider vectors."""
+        return self if self.dtype == np.float64 else self.astype(np.float64)
+
+    @cached_property
+    def _copies(self) -> dict[tuple[str, str, str], Array]:
+        """Coefficients in other libraries, precisions and on other devices, moved there once."""
+        return {}
+
+    def _moved(self, name: str, values: NDArray[Any], x: Array) -> Array:
+        """Coefficients in x's library and precision and on its device."""
+        key = (name, str(x.dtype), str(device(x)))
+        if key not in self._copies:
+            self._copies[key] = array_namespace(x).asarray(values, dtype=x.dtype, device=device(x))
+        return self._copies[key]
 
     @cached_property
     def _planes(self) -> tuple[int, int, int]:
@@ -160,8 +177,7 @@ class Stencil:
         if x.dtype not in _FLOATS:
             x = x.astype(self.dtype)
         if x.dtype != self.dtype:  # as NumPy promotes: the wider of the two
-            wide = np.dtype(np.float64)
-            return self.astype(wide) @ x.astype(wide)
+            return self._wide @ x.astype(np.float64)
         if x.ndim == 1:
             out = np.empty_like(x, order="C")
             self.apply(np.ascontiguousarray(x), out)

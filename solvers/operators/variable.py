@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
 from conjugo.solvers.kernels import variable as kernels
@@ -143,13 +143,12 @@ class VariableStencil(Stencil):
 
     def _sliced(self, x: Array) -> Array:
         xp = array_namespace(x)
-
-        def like(values: NDArray[np.floating]) -> Array:
-            """Coefficients shaped to multiply x."""
-            return xp.asarray(values, dtype=x.dtype, device=device(x))[..., None]
-
-        y = like(self.diag) * x
-        for axis, upper in enumerate(self.upper):
-            lower = np.roll(upper, 1, axis) if self.lower is None else self.lower[axis]
-            y = y + like(upper) * xp.roll(x, -1, axis=axis) + like(lower) * xp.roll(x, 1, axis=axis)
+        y = self._moved("diag", self.diag, x)[..., None] * x
+        for axis, values in enumerate(self.upper):
+            upper = self._moved(f"upper {axis}", values, x)[..., None]
+            y += upper * xp.roll(x, -1, axis=axis)
+            if self.lower is None:
+                y += xp.roll(upper * x, 1, axis=axis)
+            else:
+                y += self._moved(f"lower {axis}", self.lower[axis], x)[..., None] * xp.roll(x, 1, axis=axis)
         return y

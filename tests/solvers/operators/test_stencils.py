@@ -24,20 +24,19 @@ KINDS = ["even", "stretched", "symmetric", "general"]
 
 def make_axis(n: int, periodic: bool, even: bool, rng: np.random.Generator) -> Axis:
     """Random coefficients along one axis, or a Laplacian with a Neumann end of half weight."""
-    diag: NDArray[np.float64]
     if even:
         lower, diag, upper, weight = -np.ones(n), 2.1 * np.ones(n), -np.ones(n), np.ones(n)
         if not periodic:
             weight[0], upper[0] = 0.5, -2.0
     else:
-        lower, diag, upper = (np.asarray(row) for row in rng.standard_normal((3, n)))
+        lower, diag, upper = rng.standard_normal((3, n))
         weight = rng.random(n) + 0.5
     if not periodic:
         lower[0] = upper[-1] = 0.0
     return Axis(lower, diag, upper, weight, periodic)
 
 
-def make(kind: str, shape: tuple[int, ...], periodic: tuple[bool, ...], dtype: type, seed: int = 0) -> Any:
+def make(kind: str, shape: tuple[int, ...], periodic: tuple[bool, ...], dtype: Any, seed: int = 0) -> Any:
     """Return a stencil of one kind with random coefficients."""
     rng = np.random.default_rng(seed)
     if kind in ("even", "stretched"):
