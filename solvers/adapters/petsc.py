@@ -374,6 +374,15 @@ def petsc(
     References
     ----------
     Balay et al. (2025), "PETSc/TAO users manual", ANL-21/39, chapter 2.4.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from conjugo.solvers.adapters.petsc import petsc
+    >>> A = 2 * np.eye(50) - np.eye(50, k=1) - np.eye(50, k=-1)
+    >>> result = petsc(A, np.ones(50), rtol=1e-10, options="-ksp_type cg -pc_type icc")
+    >>> result.method, result.status
+    ('petsc(cg+icc)', <Status.CONVERGED: 'converged'>)
     """
     solver = PetscSolver(A, options, M=M, matrix_free=matrix_free)
     try:

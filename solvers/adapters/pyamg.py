@@ -190,6 +190,15 @@ def ruge_stuben(A: LinearOperator, **options: Any) -> AlgebraicMultigrid:
     ----------
     Ruge and Stueben (1987), "Algebraic multigrid", in McCormick (ed.), Multigrid Methods, SIAM.
     Bell, Olson, Schroder and Southworth (2023), "PyAMG: algebraic multigrid solvers in Python", JOSS 8(87).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from conjugo.solvers.adapters.pyamg import ruge_stuben
+    >>> A = 2 * np.eye(50) - np.eye(50, k=1) - np.eye(50, k=-1)
+    >>> ml = ruge_stuben(A)
+    >>> ml.levels[0], ml.solve(np.ones(50), rtol=1e-8).converged
+    (50, True)
     """
     return AlgebraicMultigrid("ruge_stuben", _pyamg().ruge_stuben_solver, A, options)
 
@@ -221,5 +230,14 @@ def smoothed_aggregation(A: LinearOperator, **options: Any) -> AlgebraicMultigri
     Vanek, Mandel and Brezina (1996), "Algebraic multigrid by smoothed aggregation for second and fourth order elliptic
     problems", Computing 56(3).
     Bell, Olson, Schroder and Southworth (2023), "PyAMG: algebraic multigrid solvers in Python", JOSS 8(87).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from conjugo.solvers.adapters.pyamg import smoothed_aggregation
+    >>> A = 2 * np.eye(50) - np.eye(50, k=1) - np.eye(50, k=-1)
+    >>> ml = smoothed_aggregation(A)
+    >>> ml.levels[0], ml.solve(np.ones(50), rtol=1e-8).converged
+    (50, True)
     """
     return AlgebraicMultigrid("smoothed_aggregation", _pyamg().smoothed_aggregation_solver, A, options)

@@ -42,6 +42,15 @@ class Deflation:
     ------
     ValueError
         If W does not have n rows or is not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from conjugo.solvers.krylov.deflated import Deflation, deflated_cg
+    >>> A = np.diag([1e-6, 1e-5, 1.0, 1.0])
+    >>> deflation = Deflation(A, np.eye(4)[:, :2])
+    >>> [deflated_cg(A, b, W=deflation).iterations for b in np.eye(4)]
+    [0, 0, 1, 1]
     """
 
     def __init__(self, A: LinearOperator, W: Array, AW: Array | None = None) -> None:

@@ -112,14 +112,14 @@ class _Lanczos:
     def __init__(self, r: Array, precondition: Precondition) -> None:
         self.xp = array_namespace(r)
         z = precondition(r)
-        self.square = real_inner(z, r)
+        self.first = self.square = real_inner(z, r)
         self.eta = self.xp.sqrt(self.xp.clip(self.square, 0.0))
         self.v, self.z = self._scaled(r, self.eta), self._scaled(z, self.eta)
         self.v_old = self.w = self.w_old = self.xp.zeros_like(r)
         zero, one = self.xp.zeros_like(self.eta), self.xp.ones_like(self.eta)
         self.beta = self.s = self.s_old = zero
         self.c = self.c_old = one
-        self.pivot, self.scale, self.along_w, self.eta_before = one, self.square, zero, self.eta
+        self.pivot, self.scale, self.along_w, self.eta_before = one, zero, zero, self.eta
         self.lowest, self.eta_then = np.asarray(np.inf), to_host(self.eta)
 
     @staticmethod
@@ -129,8 +129,6 @@ class _Lanczos:
     def advance(self, A: LinearOperator, precondition: Precondition) -> None:
         """Add one Lanczos vector, rotate, and make the next direction w."""
         xp = self.xp
-        if not bool(xp.all(self.square > 0)) and bool(xp.all(self.eta == 0)):
-            return  # nothing to advance from: `failure` says why
         q = A @ self.z
         delta = real_inner(q, self.z)
         v = q - delta * self.v
@@ -160,12 +158,14 @@ class _Lanczos:
     def failure(self, open_: NDArray[np.bool_]) -> tuple[Status, str] | None:
         """Why the recurrence cannot go on in an open column, if so."""
         eps = float(self.xp.finfo(self.v.dtype).eps)
-        square, pivot, scale = (to_host(value)[open_] for value in (self.square, self.pivot, self.scale))
-        if not (np.all(np.isfinite(square)) and np.all(np.isfinite(pivot))):
+        first, square, pivot, scale = (
+            to_host(value)[open_] for value in (self.first, self.square, self.pivot, self.scale)
+        )
+        if not np.all(np.isfinite(first) & np.isfinite(square) & np.isfinite(pivot)):
             return Status.NONFINITE, "z^H v or v^H A v became NaN or infinite; check A and M"
-        if np.any(square < -10 * eps * scale**2):
-            return Status.INDEFINITE, "r^H M r < 0: M is not positive definite; use another M, or fgmres"
-        if np.any(pivot <= 100 * eps * scale) or np.any(self._settled(eps)[open_]):
+        if np.any((first <= 0) | (square < -10 * eps * scale**2)):
+            return Status.INDEFINITE, "r^H M r <= 0: M is not positive definite; use another M, or fgmres"
+        if np.any(pivot <= 10 * eps * scale) or np.any(self._settled(eps)[open_]):
             note = "A is singular or nearly so and b is not in its range: x is a least-squares solution"
             return Status.STAGNATED, note
         return None
@@ -176,5 +176,5 @@ class _Lanczos:
         ratio = pivot / np.where(scale > 0, scale, 1.0)
         lower = ratio < self.lowest
         self.lowest, self.eta_then = np.where(lower, ratio, self.lowest), np.where(lower, eta, self.eta_then)
-        still = np.abs(eta) > 0.999 * np.abs(self.eta_then)
-        return np.asarray((self.lowest < eps**0.6) & (ratio > 10 * self.lowest) & still)
+        still = np.abs(eta) > (1 - 1e4 * eps) * np.abs(self.eta_then)
+        return np.asarray((self.lowest < eps**0.5) & (ratio > 10 * self.lowest) & still)

@@ -47,8 +47,9 @@ class RecyclingCG:
         (A S)^H M (A S) y = theta S^H A S y
 
     The next solve deflates with them: its first guess is exact in their span, and its iteration does not see them. It
-    costs 2 k n flops twice an iteration and up to 3 (2 k + window) n numbers, one product of its A with k vectors if A
-    is another object than before, and one of M with k vectors.
+    costs an iteration 6 k n flops for the deflation and about 20 k n for the collection (with the default window), at
+    most 3 (k + window) n numbers, one product of its A with k vectors if A is another object than before, and one of
+    M with k vectors: worth it where a product with A or M costs more, or the small eigenvalues are few and very small.
 
     References
     ----------
@@ -145,8 +146,8 @@ class _Harvest:
     def __init__(self, deflation: Deflation, M: LinearOperator | None, k: int, window: int) -> None:
         W, AW = deflation.W, deflation.AW
         self.xp = xp = array_namespace(W)
-        self.keep, self.size = 2 * k, int(W.shape[1])
-        shape = (max(self.keep, self.size) + window, W.shape[0])
+        self.keep, self.size = k, int(W.shape[1])
+        shape = (max(k, self.size) + window, W.shape[0])
         empty = [xp.zeros(shape, dtype=W.dtype, device=device(W)) for _ in range(2 if M is None else 3)]
         self.S, self.AS, self.MAS = empty[0], empty[1], empty[-1]
         self.plain = M is None

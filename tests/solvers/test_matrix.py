@@ -250,6 +250,20 @@ def test_solution(method: str, name: str, precision: str, library: str) -> None:
     assert np.linalg.norm(x - exact) <= inverse * bound * 1.01  # ||x - exact|| <= ||A^-1|| ||r||
 
 
+@pytest.mark.parametrize("method", [name for name in METHODS if not name.startswith("petsc")])
+def test_blocks_on_torch_are_numpys(method: str) -> None:
+    torch = pytest.importorskip("torch")
+    matrix = oracle("constant")[0]
+    B = np.random.default_rng(5).standard_normal((len(matrix), 3))
+    B[:, 2] = 0.0
+    result = METHODS[method][0](TorchMatrix(torch.from_numpy(matrix), None), torch.from_numpy(B), rtol=1e-9).check()
+    assert isinstance(result.x, torch.Tensor)
+    ours = METHODS[method][0](matrix, B, rtol=1e-9).check()
+    assert result.residuals.shape[1] == 3
+    assert abs(result.iterations - ours.iterations) <= 1
+    np.testing.assert_allclose(result.x.numpy(), np.linalg.solve(matrix, B), atol=1e-6)
+
+
 def test_skips_are_few_and_reasoned() -> None:
     cells = [(method, name, precision) for method in METHODS for name in PROBLEMS for precision in PRECISIONS]
     reasons = {cell: reason for cell in cells if (reason := reason_to_skip(*cell)) is not None}

@@ -105,6 +105,21 @@ def test_indefinite_preconditioner_is_named() -> None:
     assert "M is not positive definite" in result.message
 
 
+def test_indefinite_preconditioner_is_named_in_a_block() -> None:
+    scale = np.r_[-1.0, np.ones(35)]
+    B = np.stack([np.eye(36)[0], np.ones(36)], axis=1)
+    assert minres(poisson(6), B, M=np.diag(scale)).status is Status.INDEFINITE
+
+
+@pytest.mark.parametrize(("dtype", "rtol"), [("float32", 2e-3), ("float64", 1e-10)])
+def test_slow_convergence_is_not_taken_for_inconsistency(dtype: str, rtol: float) -> None:
+    n = 100
+    s = np.sin(np.pi * np.arange(1, n + 1) / (n + 1))
+    noise = 1e-3 * np.random.default_rng(7).standard_normal(n * n)
+    b = (np.outer(s, s).ravel() + noise).astype(dtype)  # the residual is soon the lowest eigenvector alone
+    assert minres(poisson(n).astype(dtype), b, rtol=rtol).converged
+
+
 def test_unsymmetric_preconditioner_is_refused() -> None:
     class M:
         shape, symmetric = (36, 36), False
