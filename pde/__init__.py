@@ -2,7 +2,8 @@
 
 The function `poisson` has the name of the folder that holds it. Importing the folder sets the attribute
 `conjugo.pde.poisson` to the module, once; the import below comes after that and rebinds it to the function. The modules
-inside stay importable as `from conjugo.pde.poisson import masks` or `from conjugo.pde.poisson.masks import disc`.
+inside stay importable as `from conjugo.pde.poisson import masks` or `from conjugo.pde.poisson.masks import disc`; only
+`import conjugo.pde.poisson.masks as masks` does not work, as it reads the attribute.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from conjugo.solvers.operators.protocol import Array, LinearOperator, is_linear,
 SMALL = 20_000
 """Unknowns up to which the factors of any sparse matrix are cheap."""
 SMALL_GRID = 100_000
-"""The same for the factors of a grid operator."""
+"""The same for the factors of an operator on a plane grid, where fill grows slowly."""
 SMALL_DENSE = 1_000
 """The same for a dense array, which sparse factors do not suit."""
 LARGE = 4_000_000
@@ -28,7 +28,23 @@ SHORTEST_AXIS = 8
 
 
 class Choice(NamedTuple):
-    """One candidate: a method, the preconditioner to set up for it, and the reason."""
+    """One candidate: a method, the preconditioner to set up for it, and the reason.
+
+    Parameters
+    ----------
+    method : str
+        A key of `conjugo.solvers.methods.METHODS`.
+    M : operator, str or None
+        A preconditioner or its name.
+    why : str
+        The reason, a clause.
+
+    Examples
+    --------
+    >>> from conjugo.solvers.auto import Choice
+    >>> Choice("cg", "mic", "A is symmetric").method
+    'cg'
+    """
 
     method: str
     M: LinearOperator | str | None
@@ -102,10 +118,10 @@ def _complex_on_grid(A: Any) -> list[Choice]:
 def _separable(A: Any) -> list[Choice]:
     n = A.shape[0]
     if not A.symmetric:
-        return _nonsymmetric(n, SMALL_GRID)
+        return _nonsymmetric(n, _small(A))
     direct = Choice("fast_poisson", None, "constant coefficients on a box, so transforms along the axes solve directly")
     if A.shift < 0 and _smallest_eigenvalue(A) < 0:
-        return [direct, *_indefinite(n, SMALL_GRID)]
+        return [direct, *_indefinite(n, _small(A))]
     plain = Choice("cg", None, "A is symmetric and positive, so conjugate gradients")
     if n > LARGE and _coarsenable(A):
         why = f"constant coefficients on a box of more than {LARGE} unknowns, where multigrid moves fewer bytes"
@@ -123,9 +139,9 @@ def _smallest_eigenvalue(A: Any) -> float:
 def _variable(A: Any) -> list[Choice]:
     n = A.shape[0]
     if not A.symmetric:
-        return _nonsymmetric(n, SMALL_GRID)
+        return _nonsymmetric(n, _small(A))
     if not _weakly_dominant(A):
-        return _indefinite(n, SMALL_GRID)
+        return _indefinite(n, _small(A))
     incomplete = Choice("ic0_cg", None, "A is symmetric and dominated by its diagonal, so cg with incomplete Cholesky")
     if not _coarsenable(A):
         return [incomplete, Choice("cg", None, "conjugate gradients without a preconditioner")]
@@ -140,6 +156,11 @@ def _weakly_dominant(A: Any) -> bool:
         size = np.abs(upper)
         outside += size + np.roll(size, 1, axis)
     return bool(np.all(A.diag >= outside * (1 - 64 * np.finfo(A.diag.dtype).eps)))
+
+
+def _small(A: Any) -> int:
+    """Unknowns up to which factors are cheap: fewer in three dimensions, where they fill in."""
+    return SMALL_GRID if len(A.grid_shape) < 3 else SMALL
 
 
 def _coarsenable(A: Any) -> bool:

@@ -16,8 +16,27 @@ from conjugo.solvers.result import SolveResult
 class Method(NamedTuple):
     """Where a method lives and how it is called.
 
+    Parameters
+    ----------
+    home, name : str
+        Module, relative to `conjugo.solvers`, and what to take from it.
+    kind : str
+        How it is called.
+    description : str
+        One line.
+    settings : mapping
+        Keywords for the set-up.
+
+    Notes
+    -----
     A "function" is called with the system; a "factory" sets up an object with `.solve(b)`; a "preconditioner" is set
     up and handed to cg.
+
+    Examples
+    --------
+    >>> from conjugo.solvers.methods import METHODS
+    >>> METHODS["sor"].kind
+    'function'
     """
 
     home: str
@@ -94,17 +113,45 @@ def describe_methods() -> list[tuple[str, str]]:
 
 
 def find(home: str, name: str) -> Any:
-    """Import `name` from its home in this package."""
+    """Import `name` from its home in this package.
+
+    Parameters
+    ----------
+    home : str
+        Module, relative to `conjugo.solvers`.
+    name : str
+        What to take from it.
+
+    Examples
+    --------
+    >>> from conjugo.solvers.methods import find
+    >>> find("result", "Status").CONVERGED.value
+    'converged'
+    """
     return getattr(import_module(f"conjugo.solvers.{home}"), name)
 
 
 def make_preconditioner(A: LinearOperator, M: LinearOperator | str | None) -> LinearOperator | None:
     """Set M up where it is a name.
 
+    Parameters
+    ----------
+    A : operator
+        The matrix.
+    M : operator, str or None
+        Anything but a name passes unchanged.
+
     Raises
     ------
     ValueError
         For an unknown name.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from conjugo.solvers.methods import make_preconditioner
+    >>> make_preconditioner(np.diag([2.0, 4.0]), "jacobi") @ np.ones(2)
+    array([0.5 , 0.25])
     """
     if not isinstance(M, str):
         return M
@@ -125,10 +172,31 @@ def run(
 ) -> SolveResult:
     """Call one method of the table; `rule` holds rtol, atol, maxiter and callback.
 
+    Parameters
+    ----------
+    name : str
+        A key of METHODS.
+    A, b, x0
+        The system.
+    M : operator, str or None
+        Preconditioner or its name.
+    rule : dict
+        The shared vocabulary: rtol, atol, maxiter, callback.
+    options : dict
+        The method's own.
+
     Raises
     ------
     ValueError
         For an unknown name, or an M that the method has no place for.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from conjugo.solvers.methods import run
+    >>> rule = {"rtol": 1e-5, "atol": 0.0, "maxiter": None, "callback": None}
+    >>> run("cg", np.diag([1.0, 2.0]), np.ones(2), None, "jacobi", rule, {}).iterations
+    1
     """
     if name not in METHODS:
         raise ValueError(f"method = {name!r}: expected one of auto, {', '.join(METHODS)}")
@@ -176,7 +244,25 @@ def _refuse(name: str, M: LinearOperator | str | None) -> None:
 
 
 def with_setup(result: SolveResult, ready: Any) -> SolveResult:
-    """Add what the set-up took to the details."""
+    """Add what the set-up took to the details.
+
+    Parameters
+    ----------
+    result : SolveResult
+        A solve.
+    ready : object
+        What was set up for it, with `setup_seconds` and `nbytes` or without.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from conjugo.solvers import cg
+    >>> from conjugo.solvers.methods import with_setup
+    >>> from conjugo.solvers.preconditioners.jacobi import jacobi
+    >>> A = np.eye(2)
+    >>> with_setup(cg(A, np.ones(2)), jacobi(A)).details["bytes"]
+    16
+    """
     facts = {"setup_seconds": "setup_seconds", "bytes": "nbytes"}
     found = {key: getattr(ready, attribute) for key, attribute in facts.items() if hasattr(ready, attribute)}
     return replace(result, details={**found, **result.details})

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+from array_api_compat import is_array_api_obj
+
 from conjugo.solvers.auto import Choice, candidates
 from conjugo.solvers.methods import METHODS, describe_methods, run
 from conjugo.solvers.monitor import Callback, check_system
@@ -90,14 +93,21 @@ def solve(
 
 
 def _system(problem_or_A: Any, b: Array | None) -> tuple[LinearOperator, Array]:
+    """Take a problem apart; lists, integers and b of less precision than A become arrays as precise as A."""
     if hasattr(problem_or_A, "A") and hasattr(problem_or_A, "b"):
-        A, own = problem_or_A.A, problem_or_A.b
-        return as_operator(A), own if b is None else b
-    if b is None:
+        problem_or_A, b = problem_or_A.A, problem_or_A.b if b is None else b
+    elif b is None:
         raise ValueError(
             f"b is missing: {type(problem_or_A).__name__} has no A and b; call solve(A, b), or pass a LinearProblem"
         )
-    return as_operator(problem_or_A), b
+    A = as_operator(problem_or_A)
+    if is_array_api_obj(b) and not isinstance(b, np.ndarray):
+        return A, b
+    b, of_A = np.asarray(b), getattr(A, "dtype", None)
+    if b.dtype.kind in "biuf":
+        floating = [kind for kind in (b.dtype, of_A) if isinstance(kind, np.dtype) and kind.kind in "fc"]
+        b = b.astype(np.result_type(*floating) if floating else np.float64, copy=False)
+    return A, b
 
 
 def _first_that_converges(

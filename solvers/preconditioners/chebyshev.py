@@ -16,6 +16,19 @@ SAFETY = 1.1
 class ChebyshevPolynomial:
     """z = p(D^-1 A) D^-1 r, the best p of its degree on given bounds; `chebyshev_preconditioner` makes it.
 
+    Parameters
+    ----------
+    A : operator
+        Symmetric positive definite, (n, n).
+    inverse : Diagonal
+        D^-1.
+    degree : int
+        Steps, at least 1.
+    bounds : (float, float)
+        Smallest and largest eigenvalue of D^-1 A.
+    setup_seconds : float
+        What its making took.
+
     Examples
     --------
     >>> import numpy as np

@@ -87,7 +87,27 @@ class TriangularFactors:
 
 
 def stencil_solve(A: SeparableStencil | VariableStencil, pivots: NDArray[np.float64]) -> tuple[InPlaceSolve, int]:
-    """Triangular solves with the couplings of a stencil and the pivots P; also the bytes kept."""
+    """Triangular solves with the couplings of a stencil and the pivots P; also the bytes kept.
+
+    Parameters
+    ----------
+    A : SeparableStencil or VariableStencil
+        Its strict triangles are L and L^T.
+    pivots : (n,) array
+        P.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from conjugo.solvers.operators.variable import VariableStencil
+    >>> from conjugo.solvers.preconditioners.factors import stencil_solve
+    >>> A = VariableStencil(np.full(2, 2.0), [np.array([-1.0, 0.0])])
+    >>> solve, nbytes = stencil_solve(A, np.array([2.0, 1.5]))  # the exact factors of A
+    >>> z = np.array([1.0, 1.0])
+    >>> solve(z)
+    >>> z.round(6), nbytes
+    (array([1., 1.]), 16)
+    """
     rows = StencilRows(A, A.dtype)
     weights = A.weights().ravel() if isinstance(A, SeparableStencil) else 1.0
     inverse = np.ascontiguousarray(weights / pivots, dtype=A.dtype)
@@ -95,7 +115,29 @@ def stencil_solve(A: SeparableStencil | VariableStencil, pivots: NDArray[np.floa
 
 
 def csr_solve(upper: sp.csr_array, pivots: NDArray[np.float64], dtype: np.dtype[Any]) -> tuple[InPlaceSolve, int]:
-    """Triangular solves with a strictly upper U in sorted rows and the pivots P; also the bytes kept."""
+    """Triangular solves with a strictly upper U in sorted rows and the pivots P; also the bytes kept.
+
+    Parameters
+    ----------
+    upper : csr_array
+        U = L^T.
+    pivots : (n,) array
+        P.
+    dtype : dtype
+        Precision to keep, float32 or float64.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import scipy.sparse as sp
+    >>> from conjugo.solvers.preconditioners.factors import csr_solve, strict_upper
+    >>> A = sp.csr_array(np.array([[2.0, -1.0], [-1.0, 2.0]]))
+    >>> solve, nbytes = csr_solve(strict_upper(A), np.array([2.0, 1.5]), np.dtype(float))  # the exact factors of A
+    >>> z = np.array([1.0, 1.0])
+    >>> solve(z)
+    >>> z.round(6)
+    array([1., 1.])
+    """
     parts = (
         np.ascontiguousarray(1 / pivots, dtype=dtype),
         np.ascontiguousarray(upper.indptr, dtype=np.int32),
@@ -106,7 +148,21 @@ def csr_solve(upper: sp.csr_array, pivots: NDArray[np.float64], dtype: np.dtype[
 
 
 def strict_upper(matrix: sp.csr_array) -> sp.csr_array:
-    """Strictly upper triangle in sorted rows, float64."""
+    """Strictly upper triangle in sorted rows, float64.
+
+    Parameters
+    ----------
+    matrix : csr_array
+        Square.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import scipy.sparse as sp
+    >>> from conjugo.solvers.preconditioners.factors import strict_upper
+    >>> strict_upper(sp.csr_array(np.ones((3, 3)))).nnz
+    3
+    """
     upper = sp.csr_array(sp.triu(matrix, 1, format="csr"), dtype=np.float64)
     upper.sort_indices()
     return upper

@@ -16,6 +16,15 @@ from conjugo.solvers.operators.protocol import Array, LinearOperator
 class IncompleteLU:
     """L U ~ A with small entries dropped; `incomplete_lu` makes it.
 
+    Parameters
+    ----------
+    factors : scipy.sparse.linalg.SuperLU
+        From `spilu`.
+    dtype : dtype
+        Precision of the factors.
+    setup_seconds : float
+        What its making took.
+
     Examples
     --------
     >>> import numpy as np

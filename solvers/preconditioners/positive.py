@@ -14,10 +14,24 @@ from conjugo.solvers.stationary.rows import diagonal_of, has_symmetric_entries
 def positive_diagonal(A: LinearOperator, name: str) -> tuple[NDArray[np.float64], np.dtype[Any]]:
     """Diagonal of a symmetric A in float64, and the precision of the preconditioner.
 
+    Parameters
+    ----------
+    A : stencil, sparse array or dense array
+        The matrix.
+    name : str
+        Who asks, for the messages.
+
     Raises
     ------
     ValueError
         If A is not symmetric, a diagonal entry is not positive, or A is not real.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from conjugo.solvers.preconditioners.positive import positive_diagonal
+    >>> positive_diagonal(np.diag([1.0, 2.0]), "doc")
+    (array([1., 2.]), dtype('float64'))
     """
     diagonal = diagonal_of(A, name)
     dtype = np.dtype(np.float32) if diagonal.dtype == np.float32 else np.dtype(np.float64)

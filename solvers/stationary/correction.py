@@ -13,7 +13,22 @@ type Correct = Callable[[Array, Array, Array], tuple[Array, Array, float | None]
 
 
 def corrector(A: LinearOperator, b: Array) -> Correct:
-    """Choose the fused pass of a stencil where it fits b, two products otherwise."""
+    """Choose the fused pass of a stencil where it fits b, two products otherwise.
+
+    Parameters
+    ----------
+    A : operator
+        A stencil of b's precision has the fused pass `correct`.
+    b : (n,) or (n, k) array
+        Right-hand side.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from conjugo.solvers.stationary.correction import corrector
+    >>> corrector(np.eye(2), np.ones(2))(np.zeros(2), np.ones(2), np.ones(2))[1]
+    array([0., 0.])
+    """
     fused = getattr(A, "correct", None)
     if fused is not None and isinstance(b, np.ndarray) and b.ndim == 1 and b.dtype == getattr(A, "dtype", None):
         rhs = np.array(b)  # contiguous and writeable, as the compiled pass expects

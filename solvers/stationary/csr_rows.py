@@ -25,6 +25,14 @@ class CSRRows:
         Without duplicate entries.
     dtype : dtype
         float32 or float64, as the vectors.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import scipy.sparse as sp
+    >>> from conjugo.solvers.stationary.csr_rows import CSRRows
+    >>> CSRRows(sp.csr_array(np.eye(2)), np.dtype(float)).residual_square(np.ones(2), np.zeros(2))
+    2.0
     """
 
     coloured = True

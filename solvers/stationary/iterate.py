@@ -20,10 +20,27 @@ type Step = Callable[[NDArray[Any], NDArray[Any]], float]
 def sweepable_system(A: LinearOperator, b: Array, x0: Array | None, method: str) -> tuple[LinearOperator, NDArray[Any]]:
     """Check the system; return A as an operator and b in the precision of the sweeps, the wider of A's and b's.
 
+    Parameters
+    ----------
+    A : operator or nested list
+        The matrix, (n, n).
+    b : (n,) or (n, k) array or list
+        Right-hand side.
+    x0 : array, optional
+        First guess, shaped like b.
+    method : str
+        Who asks, for the messages.
+
     Raises
     ------
     ValueError
         If the right-hand side is not a real NumPy array of single or double precision, or does not fit A.
+
+    Examples
+    --------
+    >>> from conjugo.solvers.stationary.iterate import sweepable_system
+    >>> sweepable_system([[2, 0], [0, 1]], [1, 1], None, "doc")[1]
+    array([1., 1.])
     """
     if is_array_api_obj(b) and not isinstance(b, np.ndarray):
         raise ValueError(
@@ -54,7 +71,32 @@ def iterate(
     callback: Callback | None,
     details: dict[str, Any],
 ) -> SolveResult:
-    """Repeat `step` on every column until the true residual meets the tolerance."""
+    """Repeat `step` on every column until the true residual meets the tolerance.
+
+    Parameters
+    ----------
+    method : str
+        Name, for the result.
+    A, b, x0
+        The system, from `sweepable_system`.
+    step : callable
+        One iteration on one contiguous column, in place; it returns the square of the true residual's norm.
+    rtol, atol, maxiter, callback
+        As in every method.
+    details : dict
+        Facts for the result.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from conjugo.solvers.stationary.iterate import iterate
+    >>> def half_way(x, b):
+    ...     x += (b - x) / 2
+    ...     return float((b - x) @ (b - x))
+    >>> iterate("halving", np.eye(1), np.ones(1), None, half_way,
+    ...         rtol=0.1, atol=0.0, maxiter=9, callback=None, details={}).residuals
+    array([1.    , 0.5   , 0.25  , 0.125 , 0.0625])
+    """
     monitor = Monitor(method, A, b, x0, rtol=rtol, atol=atol, maxiter=maxiter, callback=callback)
     X, B = contiguous_columns(monitor.x), contiguous_columns(monitor.b)
     x = X[0] if b.ndim == 1 else X.T
@@ -66,5 +108,18 @@ def iterate(
 
 
 def contiguous_columns(v: NDArray[Any]) -> NDArray[Any]:
-    """Copy (n,) or (n, k) into contiguous columns, (1, n) or (k, n)."""
+    """Copy (n,) or (n, k) into contiguous columns, (1, n) or (k, n).
+
+    Parameters
+    ----------
+    v : (n,) or (n, k) array
+        A vector or a block of them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from conjugo.solvers.stationary.iterate import contiguous_columns
+    >>> contiguous_columns(np.ones((4, 2))).shape
+    (2, 4)
+    """
     return np.array(v.reshape(v.shape[0], -1).T, order="C")

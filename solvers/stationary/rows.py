@@ -31,10 +31,28 @@ class Rows(Protocol):
 def rows_of(A: LinearOperator, dtype: np.dtype[Any], method: str) -> Rows:
     """Prepare the rows of A for sweeps in the precision `dtype`.
 
+    Parameters
+    ----------
+    A : stencil, sparse array or dense array
+        Real, (n, n).
+    dtype : dtype
+        Precision of the vectors to be swept, float32 or float64.
+    method : str
+        Who asks, for the messages.
+
     Raises
     ------
     ValueError
         If A has no entries to sweep over, or a zero diagonal.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from conjugo.solvers.stationary.rows import rows_of
+    >>> x = np.zeros(2)
+    >>> rows_of(np.array([[2.0, 0.0], [1.0, 1.0]]), x.dtype, "doc").sweep(x, np.ones(2), 1.0)
+    >>> x
+    array([0.5, 0.5])
     """
     diagonal_of(A, method)
     if isinstance(A, SeparableStencil | VariableStencil) and sweepable(A):
@@ -47,7 +65,24 @@ def rows_of(A: LinearOperator, dtype: np.dtype[Any], method: str) -> Rows:
 
 
 def sweepable(A: SeparableStencil | VariableStencil, shortest: int = 2) -> bool:
-    """Whether every periodic axis has at least `shortest` nodes, so that the stencil's couplings are matrix entries."""
+    """Whether every periodic axis has at least `shortest` nodes, so that the stencil's couplings are matrix entries.
+
+    Parameters
+    ----------
+    A : SeparableStencil or VariableStencil
+        The stencil.
+    shortest : int
+        2 for sweeps; 4 where no two neighbours may have a third in common.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from conjugo.solvers.operators.variable import VariableStencil
+    >>> from conjugo.solvers.stationary.rows import sweepable
+    >>> circle = VariableStencil(np.full(3, 2.0), [-np.ones(3)])
+    >>> sweepable(circle), sweepable(circle, shortest=4)
+    (True, False)
+    """
     from conjugo.solvers.stationary.stencil_rows import periodic_axes
 
     return all(n >= shortest for n, wraps in zip(A.grid_shape, periodic_axes(A), strict=True) if wraps)
@@ -56,10 +91,24 @@ def sweepable(A: SeparableStencil | VariableStencil, shortest: int = 2) -> bool:
 def entries_of(A: LinearOperator, method: str) -> sp.csr_array:
     """Return A as real compressed sparse rows, sorted and without duplicates; A itself is not changed.
 
+    Parameters
+    ----------
+    A : stencil, sparse array or dense array
+        The matrix.
+    method : str
+        Who asks, for the messages.
+
     Raises
     ------
     ValueError
         If A has only products, or complex entries.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from conjugo.solvers.stationary.rows import entries_of
+    >>> entries_of(np.eye(2), "doc").nnz
+    2
     """
     if isinstance(A, SeparableStencil | VariableStencil):
         matrix = A.tocsr()
@@ -81,10 +130,24 @@ def entries_of(A: LinearOperator, method: str) -> sp.csr_array:
 def diagonal_of(A: LinearOperator, method: str) -> NDArray[Any]:
     """Diagonal of A, (n,), checked.
 
+    Parameters
+    ----------
+    A : operator
+        A dense array, or anything with a method `diagonal`.
+    method : str
+        Who asks, for the messages.
+
     Raises
     ------
     ValueError
         If A does not know its diagonal, or an entry is zero or not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from conjugo.solvers.stationary.rows import diagonal_of
+    >>> diagonal_of(np.diag([1.0, 2.0]), "doc")
+    array([1., 2.])
     """
     if isinstance(A, np.ndarray):
         diagonal = np.array(np.diagonal(A))
@@ -111,10 +174,21 @@ def diagonal_of(A: LinearOperator, method: str) -> NDArray[Any]:
 def check_omega(omega: float) -> float:
     """Return omega as a float.
 
+    Parameters
+    ----------
+    omega : float
+        Relaxation factor.
+
     Raises
     ------
     ValueError
         If omega is outside (0, 2).
+
+    Examples
+    --------
+    >>> from conjugo.solvers.stationary.rows import check_omega
+    >>> check_omega(1)
+    1.0
     """
     if not 0 < omega < 2:
         raise ValueError(f"omega = {omega}: expected 0 < omega < 2; over-relaxation diverges outside, try 1.0")
@@ -122,7 +196,22 @@ def check_omega(omega: float) -> float:
 
 
 def has_symmetric_entries(A: LinearOperator, method: str) -> bool:
-    """Whether A equals its transpose: as it declares itself, or as its entries say (to 1e-10 of the largest)."""
+    """Whether A equals its transpose: as it declares itself, or as its entries say (to 1e-10 of the largest).
+
+    Parameters
+    ----------
+    A : stencil, sparse array or dense array
+        The matrix.
+    method : str
+        Who asks, for the messages.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from conjugo.solvers.stationary.rows import has_symmetric_entries
+    >>> has_symmetric_entries(np.array([[1.0, 2.0], [0.0, 1.0]]), "doc")
+    False
+    """
     declared = getattr(A, "symmetric", None)
     if declared is not None:
         return bool(declared)

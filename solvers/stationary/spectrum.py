@@ -24,6 +24,23 @@ def jacobi_bounds(
 
     Exact (to rounding) for a `SeparableStencil` with a constant diagonal, whose eigenvalues are sums of those of its
     axes; by Lanczos otherwise.
+
+    Parameters
+    ----------
+    A : operator
+        Symmetric, (n, n).
+    diagonal : (n,) array
+        Its diagonal, positive.
+    steps, accuracy, seed
+        As in `lanczos_bounds`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from conjugo.solvers.stationary.spectrum import jacobi_bounds
+    >>> A = np.array([[2.0, -1.0], [-1.0, 2.0]])
+    >>> [round(end, 6) for end in jacobi_bounds(A, A.diagonal())]
+    [0.5, 1.5]
     """
     exact = _separable_bounds(A, diagonal) if isinstance(A, SeparableStencil) else None
     if exact is not None:
@@ -50,7 +67,21 @@ def _separable_bounds(A: SeparableStencil, diagonal: NDArray[np.floating[Any]]) 
 
 
 def axis_eigenvalues(axis: Axis) -> NDArray[np.float64]:
-    """All eigenvalues of one axis' T, ascending; the square roots of its weights make it symmetric."""
+    """All eigenvalues of one axis' T, ascending; the square roots of its weights make it symmetric.
+
+    Parameters
+    ----------
+    axis : Axis
+        Symmetric once weighted.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from conjugo.solvers.operators.separable import Axis
+    >>> from conjugo.solvers.stationary.spectrum import axis_eigenvalues
+    >>> axis_eigenvalues(Axis(np.array([0.0, -1.0]), np.full(2, 2.0), np.array([-1.0, 0.0]), np.ones(2))).round(6)
+    array([1., 3.])
+    """
     root = np.sqrt(axis.weight)
     off = axis.upper * root / np.roll(root, -1)
     if not axis.periodic:
@@ -78,6 +109,28 @@ def lanczos_bounds(
     library, precision and device of the vector `like` (Saad, sec. 6.7.3). Stops once a quarter more steps moved the
     smallest value by less than `accuracy`, relative to itself. Ritz values lie inside the spectrum: the smallest is
     approached from above.
+
+    Parameters
+    ----------
+    A : operator
+        Symmetric (Hermitian), (n, n).
+    M : operator or None
+        Symmetric positive definite; None is the identity.
+    like : (n,) array
+        Whose library, precision and device to use; its values are not read.
+    steps : int
+        Most products with A.
+    accuracy : float
+        Relative.
+    seed : int
+        Of the random start.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from conjugo.solvers.stationary.spectrum import lanczos_bounds
+    >>> [round(end, 6) for end in lanczos_bounds(np.diag([1.0, 2.0, 4.0]), None, np.zeros(3))]
+    [1.0, 4.0]
     """
     xp = array_namespace(like)
     real = xp.float32 if like.dtype in (xp.float32, xp.complex64) else xp.float64

@@ -31,6 +31,15 @@ class StencilRows:
     ----------
     coloured : bool
         Whether red and black nodes are never neighbours of their own colour: False where a periodic axis is odd.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from conjugo.solvers.operators.variable import VariableStencil
+    >>> from conjugo.solvers.stationary.stencil_rows import StencilRows
+    >>> rows = StencilRows(VariableStencil(np.array([2.0, 2.0]), [np.array([-1.0, 0.0])]), np.dtype(float))
+    >>> rows.residual_square(np.ones(2), np.zeros(2))
+    2.0
     """
 
     def __init__(self, A: SeparableStencil | VariableStencil, dtype: np.dtype[Any]) -> None:
@@ -97,7 +106,21 @@ class StencilRows:
 
 
 def periodic_axes(A: SeparableStencil | VariableStencil) -> tuple[bool, ...]:
-    """Say for each axis whether it closes on itself."""
+    """Say for each axis whether it closes on itself.
+
+    Parameters
+    ----------
+    A : SeparableStencil or VariableStencil
+        The stencil.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from conjugo.solvers.operators.variable import VariableStencil
+    >>> from conjugo.solvers.stationary.stencil_rows import periodic_axes
+    >>> periodic_axes(VariableStencil(np.full(3, 2.0), [-np.ones(3)]))
+    (True,)
+    """
     if isinstance(A, SeparableStencil):
         return tuple(axis.periodic for axis in A.axes)
     wraps = [np.take(upper, -1, axis).any() for axis, upper in enumerate(A.upper)]

@@ -95,7 +95,7 @@ def test_coefficient_by_its_values_is_second_order_too(centring: Any) -> None:
 def test_mask_whose_edge_follows_the_grid_is_second_order(centring: Any, mask_bc: Any, outer: Any) -> None:
     """The quadrant's edge lies on faces (or, vertex-centred with a Dirichlet edge, on vertices) with the data there."""
     errors = []
-    for n in (16, 32, 64):
+    for n in (24, 48, 96):
         shape = box((n, n), [outer] * 2, centring)
         grid, _ = make_grid(shape, centring=centring, bc=outer)
         x, y = grid.mesh()
