@@ -5,10 +5,10 @@ from __future__ import annotations
 from numba import njit
 
 from conjugo.solvers.kernels import tensor_rows as rows
-from conjugo.solvers.kernels.tensor_rows import FAST, TWO, U
+from conjugo.solvers.kernels.tensor_rows import INLINE, TWO, U
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def nodes(j, m, first, periodic):  # type: ignore[no-untyped-def]
     """The four coarse nodes from which fine node j is interpolated."""
     start = (j - first - 1) // 2 - 1
@@ -19,7 +19,7 @@ def nodes(j, m, first, periodic):  # type: ignore[no-untyped-def]
     return start % m, (start + 1) % m, (start + 2) % m, (start + 3) % m
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def _along_rows(out, to, x, at, n, m, inner, first, periodic, coef, start):  # type: ignore[no-untyped-def]
     """Interpolate an outer axis: n fine rows of `inner` places from m coarse ones."""
     for j in range(n):
@@ -34,7 +34,7 @@ def _along_rows(out, to, x, at, n, m, inner, first, periodic, coef, start):  # t
             rows.combine_rows(out, place, x, a, b, c, d, inner, coef[w], coef[w + 1], coef[w + 2], coef[w + 3])
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def _inside(z, to, x, at, lo, hi, first, a, b, c, d):  # type: ignore[no-untyped-def]
     """Fine nodes between coarse nodes lo and hi, where the weights are the same, and the coarse nodes lo..hi - 1."""
     o, p = U(to + 2 * lo + first), U(at + lo)
@@ -44,7 +44,7 @@ def _inside(z, to, x, at, lo, hi, first, a, b, c, d):  # type: ignore[no-untyped
         z[o + TWO * k + U(1)] = left + right
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def _along_last(z, to, x, at, n, m, first, periodic, coef, start):  # type: ignore[no-untyped-def]
     """Interpolate one row of the last axis."""
     if first < 0:
@@ -62,7 +62,7 @@ def _along_last(z, to, x, at, n, m, first, periodic, coef, start):  # type: igno
         _node(z, to, x, at, j, m, first, periodic, coef, start)
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def _node(z, to, x, at, j, m, first, periodic, coef, start):  # type: ignore[no-untyped-def]
     """One node of a row."""
     if (j - first) % 2 == 0:
@@ -74,7 +74,7 @@ def _node(z, to, x, at, j, m, first, periodic, coef, start):  # type: ignore[no-
     z[to + j] = left + coef[w + 2] * x[at + r] + coef[w + 3] * x[at + s]
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def interpolate(z, e, work, coef, g):  # type: ignore[no-untyped-def]
     """z = cubic interpolation of e; `work` has room for one fine plane of coarse rows and one of coarse nodes."""
     n0, n1, n2, m0, m1, m2 = g[0], g[1], g[2], g[3], g[4], g[5]

@@ -9,16 +9,16 @@ from __future__ import annotations
 from numba import njit
 
 from conjugo.solvers.kernels import tensor_rows as rows
-from conjugo.solvers.kernels.tensor_rows import FAST
+from conjugo.solvers.kernels.tensor_rows import INLINE
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def base_diagonal(i, r, coef, g):  # type: ignore[no-untyped-def]
     """Diagonal of row (i, r) without the part of the last axis."""
     return coef[g[19] + 2] + coef[g[16] + g[0] + i] + coef[g[17] + g[1] + r]
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def _neighbours(i, r, g):  # type: ignore[no-untyped-def]
     """Where the four neighbouring rows start, closed periodically (where an axis is open the coupling is zero)."""
     n0, n1, n2 = g[0], g[1], g[2]
@@ -27,7 +27,7 @@ def _neighbours(i, r, g):  # type: ignore[no-untyped-def]
     return north, south, front, back
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def _product_row(y, x, sign, b, i, r, coef, g):  # type: ignore[no-untyped-def]
     """y = b + sign A x in row (i, r), row-scaled; y may be b itself."""
     n0, n1, n2 = g[0], g[1], g[2]
@@ -42,7 +42,7 @@ def _product_row(y, x, sign, b, i, r, coef, g):  # type: ignore[no-untyped-def]
     y[at + n2 - 1] += sign * coef[up + n2 - 1] * x[at]
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def residual(out, b, x, coef, g):  # type: ignore[no-untyped-def]
     """out = b - A x in row-scaled form; out may be b."""
     for i in range(g[0]):
@@ -50,7 +50,7 @@ def residual(out, b, x, coef, g):  # type: ignore[no-untyped-def]
             _product_row(out, x, -coef[g[19] + 3], b, i, r, coef, g)
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def jacobi_step(x, d, r, a, c, coef, g):  # type: ignore[no-untyped-def]
     """d = a d + c r / diagonal; x += d."""
     n1, n2 = g[1], g[2]
@@ -64,7 +64,7 @@ def jacobi_step(x, d, r, a, c, coef, g):  # type: ignore[no-untyped-def]
                 y[k] += step[k]
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def relax_colour(x, b, colour, coef, g):  # type: ignore[no-untyped-def]
     """Gauss-Seidel at the nodes of one colour, in place."""
     n0, n1, n2 = g[0], g[1], g[2]
@@ -82,7 +82,7 @@ def relax_colour(x, b, colour, coef, g):  # type: ignore[no-untyped-def]
                 line[k] = (value - coef[low + k] * left - coef[up + k] * right) / (base + coef[diag + k])
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def smooth(x, b, d, r, sweeps, kind, reverse, coef, g):  # type: ignore[no-untyped-def]
     """Smooth x: Chebyshev-Jacobi of degree 2 a sweep (kind 1), or red-black Gauss-Seidel (kind 0)."""
     if kind == 0:
@@ -103,7 +103,7 @@ def smooth(x, b, d, r, sweeps, kind, reverse, coef, g):  # type: ignore[no-untyp
         rho = fresh
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def _restrict_axis(source, n, J, s, coef, start, m):  # type: ignore[no-untyped-def]
     """The fine rows of coarse row J and their weights along one outer axis."""
     if s < 0:
@@ -112,7 +112,7 @@ def _restrict_axis(source, n, J, s, coef, start, m):  # type: ignore[no-untyped-
     return (c - 1) % n, c, (c + 1) % n, coef[start + J], coef[start + m + J], coef[start + 2 * m + J]
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def restrict(out, r, line, coef, g):  # type: ignore[no-untyped-def]
     """out = R r; `line` has room for a fine row."""
     n0, n1, n2, m0, m1, m2, s2 = g[0], g[1], g[2], g[3], g[4], g[5], g[8]
@@ -138,7 +138,7 @@ def restrict(out, r, line, coef, g):  # type: ignore[no-untyped-def]
                 y[L] += coef[start + 2 * m2 + L] * line[(c + 1) % n2]
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def prolong_add(z, e, line, coef, g):  # type: ignore[no-untyped-def]
     """z += P e; `line` has room for a coarse row."""
     n0, n1, n2, m0, m1, m2, s2 = g[0], g[1], g[2], g[3], g[4], g[5], g[8]
@@ -164,19 +164,20 @@ def prolong_add(z, e, line, coef, g):  # type: ignore[no-untyped-def]
                 y[2 * k + 1 - s2] += coef[p + k] * line[left] + coef[q + k] * line[(left + 1) % m2]
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def parents(i, m, s, coef, start, n):  # type: ignore[no-untyped-def]
     """The two coarse nodes between which fine node i lies, and their weights."""
     if s < 0:
         return i, i, coef[start], coef[start + 1]
-    if (i - s) % 2 == 0:
-        J = (i - s) // 2
+    if ((i - s) & 1) == 0:
+        J = (i - s) >> 1
         return J, J, coef[start], coef[start + 1]
-    J = (i - s - 1) // 2
-    return J % m, (J + 1) % m, coef[start + 2 + i], coef[start + 2 + n + i]
+    J = (i - s - 1) >> 1
+    # a division costs as much as ten unknowns
+    return J if J >= 0 else m - 1, J + 1 if J + 1 < m else 0, coef[start + 2 + i], coef[start + 2 + n + i]
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def _transform(out, x, Q, outer, n, inner):  # type: ignore[no-untyped-def]
     """out[o, a, i] = sum_b Q[a, b] x[o, b, i] on flat arrays."""
     out[: outer * n * inner] = 0
@@ -188,7 +189,7 @@ def _transform(out, x, Q, outer, n, inner):  # type: ignore[no-untyped-def]
                 rows.add_scaled(out[to : to + inner], x[at : at + inner], Q[a * n + b])
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def _transform_all(z, b, t, start, coef, g):  # type: ignore[no-untyped-def]
     """t = (Q_0 x Q_1 x Q_2) b with z as room; the matrices follow each other in `coef` from `start`."""
     n0, n1, n2 = g[0], g[1], g[2]
@@ -199,7 +200,7 @@ def _transform_all(z, b, t, start, coef, g):  # type: ignore[no-untyped-def]
     _transform(t, z, coef[start : start + n2 * n2], n0 * n1, n2, 1)
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def solve_coarsest(z, b, t, coef, g):  # type: ignore[no-untyped-def]
     """z = A^+ b by the eigenvectors of each axis; `t` has the size of z."""
     squares = g[0] * g[0] + g[1] * g[1] + g[2] * g[2]

@@ -7,15 +7,18 @@ code: a signed one would be tested for wrapping around, and a slice a row costs 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
 FAST = {"reassoc", "contract", "nsz", "arcp"}  # fastmath=True would drop NaN
+INLINE: dict[str, Any] = {"fastmath": FAST, "forceinline": True}
 U = np.uint64
 ONE, TWO = U(1), U(2)
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def star7(w, out, b, left, north, south, front, back, size, inv, a, c0, c1, c2, c3):  # type: ignore[no-untyped-def]
     """out = inv (b - a (left + right) - c0 north - c1 south - c2 front - c3 back), right being left's next place."""
     o, b, x, n, s, f, k = U(out), U(b), U(left), U(north), U(south), U(front), U(back)
@@ -25,7 +28,7 @@ def star7(w, out, b, left, north, south, front, back, size, inv, a, c0, c1, c2, 
         w[o + i] = near - c0 * w[n + i] - c1 * w[s + i] - c2 * w[f + i] - c3 * w[k + i]
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def star5(w, out, b, left, north, south, size, inv, a, c0, c1):  # type: ignore[no-untyped-def]
     """out = inv (b - a (left + right) - c0 north - c1 south)."""
     o, b, x, n, s = U(out), U(b), U(left), U(north), U(south)
@@ -34,7 +37,7 @@ def star5(w, out, b, left, north, south, size, inv, a, c0, c1):  # type: ignore[
         w[o + i] = inv * w[b + i] - a * (w[x + i] + w[x + i + ONE]) - c0 * w[n + i] - c1 * w[s + i]
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def minus_star7(w, out, left, north, south, front, back, size, a, c0, c1, c2, c3):  # type: ignore[no-untyped-def]
     """out = -(a (left + right) + c0 north + c1 south + c2 front + c3 back)."""
     o, x, n, s, f, k = U(out), U(left), U(north), U(south), U(front), U(back)
@@ -43,7 +46,7 @@ def minus_star7(w, out, left, north, south, front, back, size, a, c0, c1, c2, c3
         w[o + i] = -(near + c1 * w[s + i] + c2 * w[f + i] + c3 * w[k + i])
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def minus_star5(w, out, left, north, south, size, a, c0, c1):  # type: ignore[no-untyped-def]
     """out = -(a (left + right) + c0 north + c1 south)."""
     o, x, n, s = U(out), U(left), U(north), U(south)
@@ -51,7 +54,7 @@ def minus_star5(w, out, left, north, south, size, a, c0, c1):  # type: ignore[no
         w[o + i] = -(a * (w[x + i] + w[x + i + ONE]) + c0 * w[n + i] + c1 * w[s + i])
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def along(w, out, left, size, coef, lower, upper):  # type: ignore[no-untyped-def]
     """out -= lower left + upper right, the couplings varying along the row."""
     o, x, p, q = U(out), U(left), U(lower), U(upper)
@@ -59,7 +62,7 @@ def along(w, out, left, size, coef, lower, upper):  # type: ignore[no-untyped-de
         w[o + i] -= coef[p + i] * w[x + i] + coef[q + i] * w[x + i + ONE]
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def divide(w, out, size, coef, diagonal, more):  # type: ignore[no-untyped-def]
     """out /= diagonal + more."""
     o, d = U(out), U(diagonal)
@@ -67,7 +70,7 @@ def divide(w, out, size, coef, diagonal, more):  # type: ignore[no-untyped-def]
         w[o + i] /= coef[d + i] + more
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def split(x, row, n, w, even, odd, a, b):  # type: ignore[no-untyped-def]
     """Even columns times a, and odd columns times b, of a row of n places of x."""
     p, e, o, half = U(row), U(even), U(odd), U(n // 2)
@@ -78,7 +81,7 @@ def split(x, row, n, w, even, odd, a, b):  # type: ignore[no-untyped-def]
         w[e + half] = a * x[p + TWO * half]
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def join(x, row, n, w, even, odd):  # type: ignore[no-untyped-def]
     """Interleave even and odd columns into a row of n places of x."""
     p, e, o, half = U(row), U(even), U(odd), U(n // 2)
@@ -89,7 +92,7 @@ def join(x, row, n, w, even, odd):  # type: ignore[no-untyped-def]
         x[p + TWO * half] = w[e + half]
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def scale(w, out, x, at, size, a):  # type: ignore[no-untyped-def]
     """out = a x."""
     o, p = U(out), U(at)
@@ -97,7 +100,7 @@ def scale(w, out, x, at, size, a):  # type: ignore[no-untyped-def]
         w[o + i] = a * x[p + i]
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def copy(y, out, x, at, size):  # type: ignore[no-untyped-def]
     """out = x."""
     o, p = U(out), U(at)
@@ -105,7 +108,7 @@ def copy(y, out, x, at, size):  # type: ignore[no-untyped-def]
         y[o + i] = x[p + i]
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def combine2(w, out, x, first, second, size, a, b):  # type: ignore[no-untyped-def]
     """out = a x[first] + b x[second]."""
     o, p, q = U(out), U(first), U(second)
@@ -113,7 +116,7 @@ def combine2(w, out, x, first, second, size, a, b):  # type: ignore[no-untyped-d
         w[o + i] = a * x[p + i] + b * x[q + i]
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def combine4(w, out, p0, p1, p2, p3, size, a, b, c, d):  # type: ignore[no-untyped-def]
     """out = a p0 + b p1 + c p2 + d p3."""
     o, p, q, r, s = U(out), U(p0), U(p1), U(p2), U(p3)
@@ -121,7 +124,7 @@ def combine4(w, out, p0, p1, p2, p3, size, a, b, c, d):  # type: ignore[no-untyp
         w[o + i] = a * w[p + i] + b * w[q + i] + c * w[r + i] + d * w[s + i]
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def combine5(w, out, centre, p0, p1, p2, p3, size, e, a, b, c, d):  # type: ignore[no-untyped-def]
     """out = e centre + a p0 + b p1 + c p2 + d p3."""
     o, x, p, q, r, s = U(out), U(centre), U(p0), U(p1), U(p2), U(p3)
@@ -129,7 +132,7 @@ def combine5(w, out, centre, p0, p1, p2, p3, size, e, a, b, c, d):  # type: igno
         w[o + i] = e * w[x + i] + a * w[p + i] + b * w[q + i] + c * w[r + i] + d * w[s + i]
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def weigh3(y, out, w, before, centre, after, size, coef, lower, middle, upper):  # type: ignore[no-untyped-def]
     """out = lower before + middle centre + upper after, all of them rows."""
     o, p, q, r = U(out), U(before), U(centre), U(after)
@@ -138,7 +141,7 @@ def weigh3(y, out, w, before, centre, after, size, coef, lower, middle, upper): 
         y[o + i] = coef[a + i] * w[p + i] + coef[b + i] * w[q + i] + coef[c + i] * w[r + i]
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def interpolate(w, out, x, at, left, size, coef, p, q):  # type: ignore[no-untyped-def]
     """out = x + p left + q right, all of them rows, right being left's next place."""
     o, y, b, p, q = U(out), U(at), U(left), U(p), U(q)
@@ -146,7 +149,7 @@ def interpolate(w, out, x, at, left, size, coef, p, q):  # type: ignore[no-untyp
         w[o + i] = x[y + i] + coef[p + i] * w[b + i] + coef[q + i] * w[b + i + ONE]
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def plus(w, out, x, at, y, second, size):  # type: ignore[no-untyped-def]
     """out = x + y."""
     o, p, q = U(out), U(at), U(second)
@@ -154,7 +157,7 @@ def plus(w, out, x, at, y, second, size):  # type: ignore[no-untyped-def]
         w[o + i] = x[p + i] + y[q + i]
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def plus2(w, out, x, at, y, first, second, size, a, b):  # type: ignore[no-untyped-def]
     """out = x + a y[first] + b y[second]."""
     o, p, q, r = U(out), U(at), U(first), U(second)
@@ -162,21 +165,21 @@ def plus2(w, out, x, at, y, first, second, size, a, b):  # type: ignore[no-untyp
         w[o + i] = x[p + i] + a * y[q + i] + b * y[r + i]
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def add(x, y):  # type: ignore[no-untyped-def]
     """x += y."""
     for i in range(x.size):
         x[i] += y[i]
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def add_scaled(x, y, a):  # type: ignore[no-untyped-def]
     """x += a y."""
     for i in range(x.size):
         x[i] += a * y[i]
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def add4(y, out, b, x, north, south, front, back, size, c0, c1, c2, c3):  # type: ignore[no-untyped-def]
     """y = b + c0 north + c1 south + c2 front + c3 back, at the same place of y and b."""
     o, n, s, f, k = U(out), U(north), U(south), U(front), U(back)
@@ -184,7 +187,7 @@ def add4(y, out, b, x, north, south, front, back, size, c0, c1, c2, c3):  # type
         y[o + i] = b[o + i] + c0 * x[n + i] + c1 * x[s + i] + c2 * x[f + i] + c3 * x[k + i]
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def add_tridiagonal(y, out, x, at, size, sign, base, coef, lower, diag, upper):  # type: ignore[no-untyped-def]
     """y += sign T x for one row, T = tridiag(lower, base + diag, upper) without its corners."""
     o, p, a, d, c = U(out), U(at), U(lower), U(diag), U(upper)
@@ -196,9 +199,26 @@ def add_tridiagonal(y, out, x, at, size, sign, base, coef, lower, diag, upper): 
         y[o + i + ONE] += sign * coef[a + i + ONE] * x[p + i]
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def combine_rows(w, out, x, p0, p1, p2, p3, size, a, b, c, d):  # type: ignore[no-untyped-def]
     """out = a p0 + b p1 + c p2 + d p3, the latter in x."""
     o, p, q, r, s = U(out), U(p0), U(p1), U(p2), U(p3)
     for i in range(U(size)):
         w[o + i] = a * x[p + i] + b * x[q + i] + c * x[r + i] + d * x[s + i]
+
+
+@njit(**INLINE)
+def between(w, out, x, at, y, left, size, a, b):  # type: ignore[no-untyped-def]
+    """out = x + a left + b right, right being left's next place in y."""
+    o, p, q = U(out), U(at), U(left)
+    for i in range(U(size)):
+        w[o + i] = x[p + i] + a * y[q + i] + b * y[q + i + ONE]
+
+
+@njit(**INLINE)
+def between2(w, out, x, at, y, first, second, size, a, b, c, d):  # type: ignore[no-untyped-def]
+    """out = x + a y[first] + b y[first + 1] + c y[second] + d y[second + 1]."""
+    o, p, q, r = U(out), U(at), U(first), U(second)
+    for i in range(U(size)):
+        near = x[p + i] + a * y[q + i] + b * y[q + i + ONE]
+        w[o + i] = near + c * y[r + i] + d * y[r + i + ONE]

@@ -20,7 +20,7 @@ from numba import njit
 
 from conjugo.solvers.kernels import tensor_rows as rows
 from conjugo.solvers.kernels.tensor_plain import parents
-from conjugo.solvers.kernels.tensor_rows import FAST
+from conjugo.solvers.kernels.tensor_rows import FAST, INLINE
 
 _KERNEL: dict[str, Any] = {"cache": True, "nogil": True, "fastmath": FAST, "boundscheck": False}
 _DESCEND = [f"void({t}[::1],{t}[::1],{t}[::1],{t}[::1],i8[::1],{t}[::1],i8,i8,i8)" for t in ("f4", "f8")]
@@ -30,14 +30,14 @@ LEAD = 16
 """Places before the first row of a part."""
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def _stride(n1, n2):  # type: ignore[no-untyped-def]
     """Distance between two half rows of a part: room for two ghosts, and for whole vectors where rows are long."""
     even = (n2 + 1) // 2
     return (even + 31) // 32 * 32 + 16 if n1 == 1 else (even + 9) // 8 * 8
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def _part(n1, n2):  # type: ignore[no-untyped-def]
     """Places of one part of a plane."""
     return (n1 + 1) // 2 * _stride(n1, n2) + 2 * LEAD
@@ -50,13 +50,13 @@ def plane_places(n1: int, n2: int) -> int:
     return min(2, n1) * ((n1 + 1) // 2 * width + 2 * LEAD)
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def _row(r, width, part):  # type: ignore[no-untyped-def]
     """Where row r starts in a plane."""
     return (r & 1) * part + (r >> 1) * width + LEAD
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def _close(ring, at, h, n2, periodic):  # type: ignore[no-untyped-def]
     """Set the ghosts beside half h of a row that starts at `at`."""
     size = n2 // 2 if h == 1 else (n2 + 1) // 2
@@ -67,13 +67,13 @@ def _close(ring, at, h, n2, periodic):  # type: ignore[no-untyped-def]
         ring[at + size] = 0
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def _axis(coef, start, n, j):  # type: ignore[no-untyped-def]
     """Lower, diagonal and upper entry of node j."""
     return coef[start + j], coef[start + n + j], coef[start + 2 * n + j]
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def _run(r, g):  # type: ignore[no-untyped-def]
     """How many rows r, r + 2, ... share their entries, so that one loop takes them."""
     if r == 0 or r >= g[1] - 2 or g[12] == 0 or g[33] == 0:
@@ -81,7 +81,7 @@ def _run(r, g):  # type: ignore[no-untyped-def]
     return (g[1] - 2 - r) // 2 + 1
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def _star(work, out, rhs, before, here, after, i, r, count, h, coef, g):  # type: ignore[no-untyped-def]
     """Half h of `count` rows r, r + 2, ... of plane i: (b - couplings) / diagonal, or minus the couplings.
 
@@ -130,7 +130,7 @@ def _star(work, out, rhs, before, here, after, i, r, count, h, coef, g):  # type
         _close(work, out + at + c * width, h, n2, g[11])
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def _star_plane(work, out, rhs, before, here, after, i, colour, coef, g):  # type: ignore[no-untyped-def]
     """All nodes of one colour in plane i; see `_star`."""
     for p in range(min(2, g[1])):
@@ -141,7 +141,7 @@ def _star_plane(work, out, rhs, before, here, after, i, colour, coef, g):  # typ
             r += 2 * count
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def _first_plane(b, i, work, red, keep, coef, g):  # type: ignore[no-untyped-def]
     """Red nodes of plane i from a zero guess, and the right-hand side's black nodes into `keep`."""
     n1, n2 = g[1], g[2]
@@ -169,7 +169,7 @@ def _first_plane(b, i, work, red, keep, coef, g):  # type: ignore[no-untyped-def
         _close(work, red + at, h, n2, g[11])
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def _restrict_rows(bc, J, J1, count, work, front, here, back, pair, coef, g):  # type: ignore[no-untyped-def]
     """Coarse rows J1 ... J1 + count - 1 of plane J from the residual's red nodes in three planes."""
     n1, n2, m0, m1, m2, s0, s1, s2 = g[1], g[2], g[3], g[4], g[5], g[6], g[7], g[8]
@@ -206,7 +206,7 @@ def _restrict_rows(bc, J, J1, count, work, front, here, back, pair, coef, g):  #
         rows.weigh3(bc, out, work, p, q, r, m2, coef, start, start + m2, start + 2 * m2)
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def _restrict_plane(bc, J, work, ring, pair, coef, g):  # type: ignore[no-untyped-def]
     """Coarse plane J from the residual's red nodes in the three planes of `ring`."""
     plane = min(2, g[1]) * _part(g[1], g[2])
@@ -254,7 +254,25 @@ def descend(b, xs, bc, coef, g, work, lo, hi, kept):  # type: ignore[no-untyped-
                 J += 1
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
+def _prolong_between(work, out, xs, x, e, u, v, size, c, d, coef, g):  # type: ignore[no-untyped-def]
+    """The nodes of a row between coarse columns, on a uniform axis: c times coarse row `u` plus d times `v`."""
+    m2, s2, p, q = g[5], g[8], g[22], g[22] + g[2] - g[5]
+    left, right = coef[p + size // 2], coef[q + size // 2]
+    if u == v:
+        left, right = left * (c + d), right * (c + d)
+        rows.between(work, out + 1, xs, x + 1, e, u + 1 - s2, size - 2, left, right)
+    else:
+        first, second = u + 1 - s2, v + 1 - s2
+        rows.between2(work, out + 1, xs, x + 1, e, first, second, size - 2, c * left, c * right, d * left, d * right)
+    for k in range(0, size, size - 1):  # the two ends have weights of their own
+        j = k - s2 if k >= s2 else m2 - 1
+        k1 = j + 1 if j + 1 < m2 else 0
+        value = coef[p + k] * (c * e[u + j] + d * e[v + j]) + coef[q + k] * (c * e[u + k1] + d * e[v + k1])
+        work[out + k] = xs[x + k] + value
+
+
+@njit(**INLINE)
 def _prolong_row(work, out, xs, x, e, plane, r, h, line, coef, g):  # type: ignore[no-untyped-def]
     """Half h of row r: out = x + P e, where `e` from `plane` on is a coarse plane at the row's own height."""
     n1, n2, m1, m2, s2 = g[1], g[2], g[4], g[5], g[8]
@@ -266,6 +284,9 @@ def _prolong_row(work, out, xs, x, e, plane, r, h, line, coef, g):  # type: igno
         return
     if h == s2:
         rows.plus2(work, out, xs, x, e, u, v, size, c, d)
+        return
+    if s2 >= 0 and g[12] == 1 and size > 4:
+        _prolong_between(work, out, xs, x, e, u, v, size, c, d, coef, g)
         return
     if J == K:
         rows.scale(work, line, e, u, m2, c + d)
@@ -281,7 +302,7 @@ def _prolong_row(work, out, xs, x, e, plane, r, h, line, coef, g):  # type: igno
     rows.interpolate(work, out, xs, x, line - s2, size, coef, g[22], g[22] + n2 - m2)
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def _prolong_plane(work, out, xs, e, i, colour, spare, coef, g):  # type: ignore[no-untyped-def]
     """One colour of plane i: out = x + P e; `spare` has room for a coarse row and a coarse plane."""
     n0, n1, n2 = g[0], g[1], g[2]
@@ -302,7 +323,7 @@ def _prolong_plane(work, out, xs, e, i, colour, spare, coef, g):  # type: ignore
         _close(work, out + at, h, n2, g[11])
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def _take(work, now, later, b, i, colour, coef, g):  # type: ignore[no-untyped-def]
     """Split plane i of b: `colour` into `now`, the other colour into `later`."""
     n1, n2 = g[1], g[2]
@@ -315,7 +336,7 @@ def _take(work, now, later, b, i, colour, coef, g):  # type: ignore[no-untyped-d
             rows.split(b, row, n2, work, later + at, now + at, one, one)
 
 
-@njit(fastmath=FAST)
+@njit(**INLINE)
 def _give(z, work, one, other, i, colour, g):  # type: ignore[no-untyped-def]
     """Join plane i of z from its two colours, `one` holding `colour`."""
     n1, n2 = g[1], g[2]

