@@ -136,7 +136,8 @@ class Monitor:
     method : str
         Name of the method, for the result.
     A, b, x0
-        The system; `x0 = None` means zero. Neither b nor x0 is changed. Lists and integers become float64 arrays.
+        The system; `x0 = None` means zero. Neither b nor x0 is changed. Lists and integers become
+        float64 arrays; NumPy vectors take the wider dtype of A and b, as in SciPy.
     rtol, atol : float
         Tolerances of the stopping rule.
     maxiter : int, optional

@@ -41,7 +41,7 @@ def cg(
         runs fused passes where M is None.
     b : (n,) or (n, k) array
         One right-hand side, or a block of them: each column is its own solve, and is left alone once it has converged.
-        NumPy or torch, on any device.
+        NumPy or torch, on any device. Lists and integers become float64, and NumPy takes the wider dtype of A and b.
     x0 : array like b, optional
         First guess; zero by default.
     rtol, atol : float

@@ -26,10 +26,31 @@ class Stencil:
     A subclass sets `grid_shape`, `dtype` and `nullspace`, names its kernels and their leading arguments, and
     multiplies arrays of other libraries by slicing.
 
+    Raises
+    ------
+    ValueError
+        By every pass, naming the argument, for a wrong shape, dtype or layout.
+
     Notes
     -----
     Vectors are flat (n,) or shaped like the grid, C-contiguous; the passes work in place and allocate nothing that
-    grows with the grid. In `residual` and `correct`, out (or z and r) may be float32 where A is float64.
+    grows with the grid. In `residual` and `correct`, out (or z and r) may be float32 where A is float64. Above 10^5
+    unknowns they run on `get_threads()` threads. `@` takes (n,) and (n, k), NumPy or torch, and keeps torch's device.
+
+    Examples
+    --------
+    One step of steepest descent by the two passes of conjugate gradients:
+
+    >>> import numpy as np
+    >>> from conjugo.solvers.operators.variable import VariableStencil
+    >>> A = VariableStencil(np.array([2.0, 2.0]), [np.array([-1.0, 0.0])])
+    >>> b, x, out = np.array([1.0, 1.0]), np.zeros(2), np.empty(2)
+    >>> r, p = b.copy(), np.zeros(2)
+    >>> alpha = (r @ r) / A.direction(r, p, 0.0)
+    >>> A.update(x, r, p, alpha), x
+    (0.0, array([1., 1.]))
+    >>> A.residual(b, x, out)
+    0.0
     """
 
     grid_shape: tuple[int, ...]

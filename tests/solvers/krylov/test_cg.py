@@ -316,3 +316,35 @@ def test_numbers_that_underflow_end_with_a_word() -> None:
     result = cg(np.eye(3), np.full(3, 1e-170), M=1e-20 * np.eye(3))
     assert result.status in (Status.BREAKDOWN, Status.INDEFINITE)
     assert not result.converged
+
+
+def test_nan_in_a_stencil_ends_the_fused_loop() -> None:
+    A = variable(8)
+    diag = A.diag.copy()
+    diag[3, 3] = np.nan
+    result = cg(VariableStencil(diag, A.upper), rhs(64))
+    assert result.status is Status.NONFINITE
+    assert np.all(np.isfinite(result.x))
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_interrupt_in_the_loop_keeps_the_iterate(fused: bool) -> None:
+    def interrupt(x: Any) -> None:
+        raise KeyboardInterrupt
+
+    A = laplacian(9, 9)
+    result = cg(A if fused else A.tocsr(), rhs(81), callback=interrupt)
+    assert result.status is Status.STOPPED
+    assert np.any(result.x)
+    assert result.residuals[-1] == pytest.approx(np.linalg.norm(rhs(81) - A @ result.x))
+
+
+def test_inactive_nodes_keep_their_values() -> None:
+    A = variable(8)
+    active = np.ones((8, 8), bool)
+    active[2:4, 2:4] = False
+    diag = np.where(active, A.diag, 1.0)
+    upper = [u * active * np.roll(active, -1, axis) for axis, u in enumerate(A.upper)]
+    b = rhs(64)
+    result = cg(VariableStencil(diag, upper, active=active), b, rtol=1e-12).check()
+    np.testing.assert_allclose(result.x[~active.ravel()], b[~active.ravel()], rtol=1e-9)
