@@ -27,6 +27,16 @@ class Factorization:
         Time of the factorisation.
     nbytes : int
         Bytes of L and U.
+    failure : str or None
+        What SuperLU said where A is singular; `.solve` then ends in BREAKDOWN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from conjugo.solvers.adapters.direct import splu
+    >>> factors = splu(np.diag([2.0, 4.0]))
+    >>> factors @ np.ones(2), factors.symmetric
+    (array([0.5 , 0.25]), True)
     """
 
     linear = True

@@ -127,8 +127,10 @@ def _attach_nullspace(petsc: Any, mat: Any, basis: Any) -> None:
     mat.setNullSpace(space)
 
 
-def make_ksp(petsc: Any, mat: Any, options: Mapping[str, str | None], M: LinearOperator | None) -> Any:
-    """Set up a KSP that stops on the unpreconditioned norm where its type can.
+def make_ksp(
+    petsc: Any, mat: Any, options: Mapping[str, str | None], M: LinearOperator | None
+) -> tuple[Any, list[str]]:
+    """Set up a KSP that stops on the unpreconditioned norm where its type can; name the options that nothing read.
 
     Raises
     ------
@@ -156,7 +158,8 @@ def make_ksp(petsc: Any, mat: Any, options: Mapping[str, str | None], M: LinearO
                     cause = str(error).splitlines()[-1].removeprefix("[0] ")
                     raise ValueError(f"PETSc refuses the options {dict(options)}: {cause}") from error
                 continue
-        return ksp
+            base = petsc.Options()
+            return ksp, [name for name in options if not base.used(prefix + name)]
     raise AssertionError("unreachable")
 
 

@@ -44,6 +44,15 @@ class AlgebraicMultigrid:
         Time of the set-up.
     nbytes : int
         Bytes of the matrices and transfers on all levels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from conjugo.solvers import cg
+    >>> from conjugo.solvers.adapters.pyamg import ruge_stuben
+    >>> A = 2 * np.eye(100) - np.eye(100, k=1) - np.eye(100, k=-1)
+    >>> cg(A, np.ones(100), M=ruge_stuben(A), rtol=1e-8).iterations < 15
+    True
     """
 
     linear = True

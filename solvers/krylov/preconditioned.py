@@ -18,9 +18,11 @@ def check_preconditioner(A: LinearOperator, M: LinearOperator | None) -> None:
     ValueError
         If the shapes differ.
     """
-    expected = (len(A),) * 2 if isinstance(A, (list, tuple)) else tuple(A.shape)
-    if M is not None and tuple(as_operator(M).shape) != expected:
-        raise ValueError(f"M has shape {tuple(M.shape)} but A has {expected}: M must act on residuals of A")
+    if M is None:
+        return
+    shape, expected = (getattr(as_operator(operator), "shape", None) for operator in (M, A))
+    if shape is not None and expected is not None and tuple(shape) != tuple(expected):
+        raise ValueError(f"M has shape {tuple(shape)} but A has {tuple(expected)}: M must act on residuals of A")
 
 
 def check_fixed_symmetric(M: LinearOperator | None, method: str, instead: str) -> None:

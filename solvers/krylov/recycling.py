@@ -184,6 +184,9 @@ class _Harvest:
         S, AS, MAS = self.S[rows], self.AS[rows], self.MAS[rows]
         conj = self.xp.conj if self.xp.isdtype(S.dtype, "complex floating") else (lambda v: v)
         energy, square = _hermitian(on_host(conj(S) @ AS.T)), _hermitian(on_host(conj(AS) @ MAS.T))
+        if not (np.all(np.isfinite(energy)) and np.all(np.isfinite(square))):
+            self.size = 0  # A or M returned NaN: nothing of this is worth keeping
+            return
         floor = 10 * self.size * float(self.xp.finfo(S.dtype).eps)
         values, vectors = np.linalg.eigh(energy)
         whiten = vectors[:, values > floor * values[-1]] / np.sqrt(values[values > floor * values[-1]])
@@ -197,9 +200,10 @@ class _Harvest:
 
     def compressed(self, k: int) -> tuple[Array, Array] | None:
         """The k lowest vectors and their images as columns, or None where nothing was collected."""
+        if self.size:
+            self._compress(k)
         if self.size == 0:
             return None
-        self._compress(k)
         asarray = self.xp.asarray
         return asarray(self.S[: self.size].T, copy=True), asarray(self.AS[: self.size].T, copy=True)
 

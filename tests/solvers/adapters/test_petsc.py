@@ -182,6 +182,14 @@ def test_wrong_input_is_refused() -> None:
         petsc(A, b, rtol=-1.0)
 
 
+def test_misspelt_options_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    result = petsc(poisson(), right_hand_side(), options="-ksp_type cg -pc_type gamg -pc_gmag_threshold 0.1")
+    assert result.details["unused_options"] == ["pc_gmag_threshold"]
+    assert "pc_gmag_threshold" in caplog.text
+    good = petsc(poisson(), right_hand_side(), options="-ksp_type cg -pc_type gamg -pc_gamg_threshold 0.02")
+    assert "unused_options" not in good.details
+
+
 def test_missing_extra_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "petsc4py", None)
     with pytest.raises(ImportError, match=r"pip install conjugo\[fem\]"):

@@ -126,6 +126,23 @@ def test_recycling_complex_hermitian() -> None:
     assert second.iterations < first.iterations / 1.5
 
 
+def test_a_failed_solve_leaves_a_subspace_that_works() -> None:
+    A, _ = system()
+    b, solver = np.random.default_rng(7).standard_normal(N), RecyclingCG(k=4)
+    first = solver.solve(A, b, rtol=1e-8).check()
+
+    class M:
+        shape, left = (N, N), 10
+
+        def __matmul__(self, r: Matrix) -> Matrix:
+            self.left -= r.ndim == 1
+            return r if self.left > 0 else r * np.nan
+
+    assert solver.solve(A, b, M=M(), rtol=1e-8).status is Status.NONFINITE
+    assert np.all(np.isfinite(np.asarray(solver.W)))
+    assert solver.solve(A, b, rtol=1e-8).check().iterations < first.iterations
+
+
 def test_wrong_sizes_are_refused() -> None:
     with pytest.raises(ValueError, match="k = 0"):
         RecyclingCG(k=0)
