@@ -2,8 +2,8 @@
 
 A level keeps one flat, ghost-padded array for each parity of the indices (2, 4 or 8 sub-grids). Nodes of one sub-grid
 do not couple to each other, their neighbours lie at constant shifts in the other sub-grids: every loop has unit stride
-and no mask. Colours follow each other block by block, each a lag behind the one before (a wavefront): the operator streams
-through the cache once a sweep, and the result does not depend on the block.
+and no mask. Colours follow each other block by block, each a lag behind the one before (a wavefront): the operator
+streams through the cache once a sweep, and the result does not depend on the block.
 """
 
 from __future__ import annotations

@@ -53,6 +53,10 @@ class BlackBoxHierarchy:
     level on. Coarse nodes are the odd ones, n // 2 along an axis: 255, 256 and 1000 nodes do alike, because the
     weights, not the geometry, know where the boundary is. An axis with one node left is dropped.
 
+    The coarse grid is fixed by the geometry. Where k jumps from node to node at random, independently, strong chains of
+    nodes pass between the coarse ones and the count of iterations grows with the grid (a cycle stays cheap): algebraic
+    coarsening (`ruge_stuben`) then takes fewer, dearer ones. Blobs several nodes wide need no such care.
+
     References
     ----------
     J. E. Dendy, Black box multigrid, J. Comput. Phys. 48 (1982) 366-386.

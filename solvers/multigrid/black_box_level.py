@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
 from conjugo.solvers.kernels.black_box_cycle import merge, prolong, restrict, split, wave
-from conjugo.solvers.multigrid.parity import Parity
-from conjugo.solvers.parallel import get_threads, run_rows
+from conjugo.solvers.multigrid.parity import SERIAL, Parity
+from conjugo.solvers.parallel import get_threads
 
-SERIAL = 100_000  # unknowns below which threads cost more than they bring
 RELAX, RESIDUAL = 0, 1
 
 
@@ -82,29 +83,27 @@ class Level:
     def _run(self, stages: NDArray[np.int64]) -> None:
         """All stages in one wavefront; stage by stage where threads or periodic ghosts need it."""
         grid = self.grid
-        lo, hi = grid.range
         tables = (self.steps, self.counts, grid.lag)
         arrays = (self.x, self.b, self.r, self.k, self.dinv)
-        parts = get_threads() if self.x.size >= SERIAL else 1
-        if parts == 1 and not any(grid.periodic):
-            wave(*arrays, stages, *tables, lo, hi)
+        if (get_threads() == 1 or self.x.size < SERIAL) and not any(grid.periodic):
+            wave(*arrays, stages, *tables, *grid.range)
             return
         for place in range(stages[-1, 2] + 1):
             some = stages[stages[:, 2] == place].copy()
             some[:, 2] = 0
-            run_rows(lambda i, j, some=some: wave(*arrays, some, *tables, lo + i, lo + j), hi - lo, parts)  # type: ignore[misc]
+            grid.share(partial(wave, *arrays, some, *tables))
             for kind, s, *_ in some:
                 grid.wrap(self.x[s] if kind == RELAX else self.r[s])
 
     def descend(self, zero: bool) -> None:
         """Relax (from a zero guess or from x) and restrict the residual to `coarse`."""
         self._run(self.pre[int(zero)])
-        restrict(self.coarse, self.r, self.w, self.down, self.down_direct, *self.grid.range)
+        self.grid.share(partial(restrict, self.coarse, self.r, self.w, self.down, self.down_direct))
 
     def ascend(self) -> None:
         """Add the interpolated `coarse` to x and relax."""
         self.grid.wrap(self.coarse)
-        prolong(self.x, self.coarse, self.w, self.up, self.up_direct, *self.grid.range)
+        self.grid.share(partial(prolong, self.x, self.coarse, self.w, self.up, self.up_direct))
         for s in range(self.grid.parts) if any(self.grid.periodic) else ():
             self.grid.wrap(self.x[s])
         self._run(self.post)

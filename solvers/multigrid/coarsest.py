@@ -47,11 +47,14 @@ class CoarsestSolve:
 
     def _inverse(self, A: NDArray[np.float64]) -> NDArray[np.float64]:
         """Pseudo-inverse: A plus a multiple of the projector on the constants is regular and acts as A on the rest."""
-        remove = np.eye(len(A)) if not self.singular.any() else self.project(np.eye(len(A)))
         half = 1 / np.sqrt(A.diagonal())
-        A = A + (np.eye(len(A)) - remove) * A.diagonal().mean()
+        remove = None
+        if self.singular.any():
+            remove = self.project(np.eye(len(A)))
+            A = A + (np.eye(len(A)) - remove) * A.diagonal().mean()
         inverse = half[:, None] * np.linalg.inv(half[:, None] * A * half) * half
-        return np.asarray(remove @ (inverse + inverse.T) @ remove / 2)
+        inverse = (inverse + inverse.T) / 2
+        return inverse if remove is None else np.asarray(remove @ inverse @ remove)
 
     def project(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Remove the mean over every singular component, column by column."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
 from conjugo.solvers.kernels.black_box_setup import add_products, normalise, row_sums
 from conjugo.solvers.multigrid.parity import Parity
+from conjugo.solvers.multigrid.terms import galerkin_terms, sum_terms, weight_terms
 
 
 def interpolation(grid: Parity, a: NDArray[np.float64], eps: float) -> NDArray[np.float64]:
@@ -39,24 +42,37 @@ def interpolation(grid: Parity, a: NDArray[np.float64], eps: float) -> NDArray[n
     ----------
     J. E. Dendy, Black box multigrid, J. Comput. Phys. 48 (1982) 366-386, section 3. J. E. Dendy and J. D. Moulton,
     Black box multigrid with coarsening by a factor of three, Numer. Linear Algebra Appl. 17 (2010) 577-598.
+
+    Examples
+    --------
+    On a line, 2 w = 1 between two coarse nodes:
+
+    >>> import numpy as np
+    >>> from conjugo.solvers.multigrid.galerkin import interpolation
+    >>> from conjugo.solvers.multigrid.parity import Parity
+    >>> grid = Parity((4,), (False,), (1,), 0, compact=False)
+    >>> a = np.array([[0, 2.0, 2, 0], [0, 2.0, 2, 0], [0, -1.0, -1, 0], [0, -1.0, 0, 0]])  # diagonals, then couplings
+    >>> interpolation(grid, a, 1e-14)[2:-1, 1:-1]  # to the node before and to the node after
+    array([[0. , 0.5],
+           [0.5, 0.5]])
     """
-    lo, hi = grid.range
     p = np.zeros((3 + len(grid.weights), grid.size))
     p[0] = 1.0
     exists = np.zeros(grid.padded)
     exists[tuple(slice(1, n + 1) for n in grid.coarse)] = 1.0
     grid.wrap(exists)
     sums = np.zeros((2, grid.size))
-    row_sums(sums, a, a[grid.parts - 1], grid.sum_terms(grid.parts - 1), eps, lo, hi)
+    last = grid.parts - 1
+    grid.share(partial(row_sums, sums, a, a[last], sum_terms(grid, last), eps))
     p[1] = sums[1] * exists.ravel()
     grid.wrap(p[1])
     for kind in grid.kinds:
         home, corners = grid.home(kind), grid.corners(kind)
-        row_sums(sums, a, a[home], grid.sum_terms(home), eps, lo, hi)
+        grid.share(partial(row_sums, sums, a, a[home], sum_terms(grid, home), eps))
         p[-1] = 0.0
-        add_products(p, a, p, grid.weight_terms(kind), lo, hi)
+        grid.share(partial(add_products, p, a, p, weight_terms(grid, kind)))
         table = np.array([(2 + grid.weights[c], grid.corner_shift(c)) for c in corners], dtype=np.int64)
-        normalise(p, sums, p[-1], exists.ravel(), table, lo, hi)
+        grid.share(partial(normalise, p, sums, p[-1], exists.ravel(), table))
         for row in table[:, 0]:
             grid.wrap(p[row])
     return p
@@ -66,5 +82,5 @@ def galerkin(grid: Parity, a: NDArray[np.float64], p: NDArray[np.float64]) -> ND
     """Diagonal and compact couplings of P^T A P, one flat padded coarse grid a row."""
     rows = 1 + (3**grid.dimensions - 1) // 2
     out = np.zeros((rows, grid.size))
-    add_products(out, a, p, grid.galerkin_terms(), *grid.range)
+    grid.share(partial(add_products, out, a, p, galerkin_terms(grid)))
     return out

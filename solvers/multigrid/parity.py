@@ -1,19 +1,32 @@
-"""Colour-split storage of a grid in one, two and three dimensions, and the index tables of black-box multigrid."""
+"""Colour-split storage of a grid in one, two and three dimensions, and the index tables of a cycle on it."""
 
 from __future__ import annotations
 
-from functools import cached_property, lru_cache
+from collections.abc import Callable
+from functools import cached_property
 from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
+
+from conjugo.solvers.parallel import get_threads, run_rows
+
+SERIAL = 100_000
+"""Unknowns below which threads cost more than they bring."""
 
 type Direction = tuple[int, ...]
 type Table = NDArray[np.int64]
 
 
 def directions(dimensions: int, compact: bool) -> list[Direction]:
-    """Half of a node's neighbours, those that are later in C order: along the axes, or in the whole box (compact)."""
+    """Half of a node's neighbours, those that are later in C order: along the axes, or in the whole box (compact).
+
+    Examples
+    --------
+    >>> from conjugo.solvers.multigrid.parity import directions
+    >>> directions(2, False), directions(2, True)
+    ([(1, 0), (0, 1)], [(0, 1), (1, -1), (1, 0), (1, 1)])
+    """
     box = [n for n in product((-1, 0, 1), repeat=dimensions) if n > (0,) * dimensions]
     return box if compact else [tuple(int(a == axis) for a in range(dimensions)) for axis in range(dimensions)]
 
@@ -37,12 +50,21 @@ class Parity:
     Node i of an axis lies at 1 + i // 2 in the sub-grid of parity i % 2; both ends have one ghost. A step of +-1 from
     a sub-grid leads to another sub-grid at one constant flat shift. Coarse nodes are the odd ones: their sub-grid is
     the last.
+
+    Examples
+    --------
+    >>> from conjugo.solvers.multigrid.parity import Parity
+    >>> grid = Parity((5, 6), (False, False), (6, 1), 0, compact=False)
+    >>> grid.parts, grid.padded, grid.coarse, grid.colours
+    (4, (5, 5), (2, 3), [[0, 3], [1, 2]])
+    >>> grid.step(0, (-1, 0))  # from (even, even) up to (odd, even), one row back there
+    (2, -5)
     """
 
     def __init__(
         self, shape: tuple[int, ...], periodic: tuple[bool, ...], strides: tuple[int, ...], base: int, compact: bool
     ) -> None:
-        self.shape, self.periodic = shape, periodic
+        self.shape, self.periodic, self.compact = shape, periodic, compact
         self.dimensions = len(shape)
         self.padded = tuple((n + 1) // 2 + 2 for n in shape)
         self.strides = tuple(int(np.prod(self.padded[a + 1 :], dtype=int)) for a in range(self.dimensions))
@@ -52,10 +74,14 @@ class Parity:
         self.range = (self.lag, self.size - self.lag)
         self.directions = directions(self.dimensions, compact)
         self.colours = [[s] for s in range(self.parts)] if compact else self._red_black()
-        fill = 3 - self.dimensions
+        self.layout = self._layout(strides, base)
+
+    def _layout(self, strides: tuple[int, ...], base: int) -> Table:
+        """What `split` and `merge` read: sizes, base and strides outside, strides and numbers of sub-grids, start."""
+        fill, shape = 3 - self.dimensions, self.shape
         extent, steps = (1,) * fill + shape, (0,) * fill + strides
         cells, bits = (0,) * fill + self.strides, (0,) * fill + tuple(2**a for a in range(self.dimensions))[::-1]
-        self.layout = np.array([*extent, base, *steps, *cells[:2], *bits[:2], self.lag], dtype=np.int64)
+        return np.array([*extent, base, *steps, *cells[:2], *bits[:2], self.lag], dtype=np.int64)
 
     def _red_black(self) -> list[list[int]]:
         """Sub-grids by the parity of the sum of their indices; the coarse nodes are relaxed first."""
@@ -67,6 +93,12 @@ class Parity:
     def coarse(self) -> tuple[int, ...]:
         """Coarse nodes along each axis."""
         return tuple(n // 2 for n in self.shape)
+
+    def share(self, work: Callable[[int, int], None]) -> None:
+        """Call `work(lo, hi)` on the flat range: on several threads where the grid is large."""
+        lo, hi = self.range
+        threads = get_threads() if self.parts * self.size >= SERIAL else 1
+        run_rows(lambda i, j: work(lo + i, lo + j), hi - lo, threads)
 
     def part(self, parity: Direction) -> int:
         """Number of the sub-grid with these index parities."""
@@ -126,41 +158,6 @@ class Parity:
                 ends = np.moveaxis(view, axis, 0)
                 ends[0], ends[-1] = ends[-2], ends[1]
 
-    def sum_terms(self, part: int) -> Table:
-        """Couplings (row, shift) of a sub-grid's nodes, both ways."""
-        every = self.directions + [tuple(-d for d in n) for n in self.directions]
-        return np.array([self.coupling(part, n) for n in every], dtype=np.int64)
-
-    def weight_terms(self, kind: tuple[int, ...]) -> Table:
-        """Terms of `add_products` that collapse the stencil of a kind of node onto the coarse nodes around it.
-
-        Rows of p: 0 ones, 1 injection, 2.. the weights, the last the sum of the couplings that stay.
-        """
-        home, terms = self.home(kind), []
-        total = 2 + len(self.weights)
-        for n in product((-1, 0, 1), repeat=self.dimensions):
-            toward = tuple(d if a in kind else 0 for a, d in enumerate(n))
-            coupling = self.coupling(home, n)
-            if coupling is None or not any(toward):
-                continue
-            terms.append([total, -1, *coupling, 0, 0, 0, 0])
-            for corner in self.corners(kind):
-                if any(t not in (0, c) for t, c in zip(toward, corner, strict=True)):
-                    continue
-                rest = tuple(c - t for t, c in zip(toward, corner, strict=True))
-                row, shift = (2 + self.weights[rest], self.step(home, toward)[1]) if any(rest) else (0, 0)
-                terms.append([2 + self.weights[corner], -1, *coupling, row, shift, 0, 0])
-        return np.array(terms, dtype=np.int64)
-
-    def galerkin_terms(self) -> Table:
-        """Terms of `add_products` for P^T A P at a coarse node: its diagonal (row 0), its compact couplings (1..)."""
-        terms = _galerkin_terms(self.dimensions, len(self.directions) > self.dimensions).copy()
-        for column in (3, 5, 7):
-            code = terms[:, column] + 8 * 0x111
-            digits = [(code >> 4 * place & 15) - 8 for place in range(self.dimensions)]
-            terms[:, column] = sum(digit * stride for digit, stride in zip(digits, self.strides[::-1], strict=True))
-        return terms
-
     def offset(self, offset: Direction) -> tuple[int, int]:
         """Sub-grid and flat shift of the fine node at this offset from a coarse node."""
         return self.step(self.parts - 1, offset)
@@ -202,26 +199,3 @@ class Parity:
                 entries = [(self.weights[c], self.corner_shift(c)) for c in self.corners(kind)]
                 rows += [[self.home(kind), *entries[i], *entries[i + 1]] for i in range(0, len(entries), 2)]
         return np.array(rows, dtype=np.int64).reshape(-1, 5)
-
-
-@lru_cache
-def _galerkin_terms(dimensions: int, compact: bool) -> Table:
-    """The terms with shifts that are written as hexadecimal digits, one an axis: alike for every grid."""
-    ones = (1,) * dimensions
-    grid = Parity(ones, (False,) * dimensions, ones, 0, compact)
-    grid.strides = (256, 16, 1)[-dimensions:]
-    box = list(product((-1, 0, 1), repeat=dimensions))
-    centre, terms = (0,) * dimensions, []
-    for o, to in enumerate([centre, *directions(dimensions, True)]):
-        for u in box:
-            home, shift = grid.offset(u)
-            for n in box:
-                v = tuple(a + b for a, b in zip(u, n, strict=True))
-                seen = tuple(a - 2 * b for a, b in zip(v, to, strict=True))
-                coupling = grid.coupling(home, n)
-                scale = 1 if any(to) or not any(n) else 2 * (n > centre)  # the diagonal by symmetry
-                if coupling is None or scale == 0 or max(map(abs, seen)) > 1:
-                    continue
-                left, right = (grid.interpolation_row(u), shift), (grid.interpolation_row(seen), grid.offset(v)[1])
-                terms.append([o, scale, coupling[0], coupling[1] + shift, *left, *right])
-    return np.array(terms, dtype=np.int64)

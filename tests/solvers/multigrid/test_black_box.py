@@ -14,6 +14,7 @@ from conjugo.solvers.kernels.black_box_cycle import merge, prolong
 from conjugo.solvers.multigrid.black_box import BlackBoxHierarchy, assemble, coarser, deal, finest, flat_index
 from conjugo.solvers.multigrid.coarsest import CoarsestSolve
 from conjugo.solvers.multigrid.galerkin import galerkin, interpolation
+from conjugo.solvers.multigrid.multigrid import Multigrid
 from conjugo.solvers.multigrid.parity import Parity
 from conjugo.solvers.operators.variable import VariableStencil
 from conjugo.solvers.parallel import threads
@@ -235,8 +236,20 @@ def test_threads_change_nothing(shape: tuple[int, ...]) -> None:
     one, two = np.empty_like(r), np.empty_like(r)
     M.cycle(r, one)
     with threads(2):
-        M.cycle(r, two)
+        BlackBoxHierarchy(A).cycle(r, two)
     np.testing.assert_array_equal(one, two)
+
+
+def test_multigrid_picks_this_hierarchy() -> None:
+    """The public class solves a masked problem by defect correction with the float32 cycle."""
+    active = flower(90)
+    A = VariableStencil(
+        np.where(active, 4.0, 1.0), diffusion(np.ones((90, 90)), "neumann", active).upper, active=active
+    )
+    result = Multigrid(A).solve(white(A), rtol=1e-8)
+    assert result.converged
+    assert result.iterations <= 10
+    assert np.linalg.norm(white(A) - A.tocsr() @ result.x) <= 1e-8 * np.linalg.norm(white(A))
 
 
 def test_memory_is_bounded() -> None:
