@@ -16,7 +16,8 @@
 UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .tools/uv/bin/uv)
 BIN := .venv/bin
 STAMP := .venv/.synced
-RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
+# One BLAS thread: more of them fight for the cores over short vectors and slow everything down.
+RUN := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PATH="$(CURDIR)/$(BIN):$$PATH"
 
 help:
 	@sed -n 's/^#   //p' Makefile

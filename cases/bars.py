@@ -33,6 +33,13 @@ class Verdict:
             return None
         return self.value <= self.bound if self.sense == "<=" else self.value >= self.bound
 
+    @property
+    def margin(self) -> float | None:
+        """How many times better than its bar: 1 just meets it; None without a bar or where a number is zero."""
+        if self.bound is None or not self.value > 0 or not self.bound > 0:
+            return None
+        return self.bound / self.value if self.sense == "<=" else self.value / self.bound
+
 
 def at_most(what: str, value: float, bound: float) -> Verdict:
     """Say that a number must not exceed its bar."""

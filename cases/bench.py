@@ -164,7 +164,8 @@ def picture(results: dict[str, dict[str, Lap]], verdicts: Sequence[Verdict]) -> 
               for name, laps in results.items()}  # fmt: skip
     label = "seconds, set-up included"
     if not panels:
-        panels, label = {"kernels": {v.what: max(v.value, 1e-9) for v in verdicts}}, "measured"
+        margins = {v.what: v.margin for v in verdicts if v.margin is not None}
+        panels, label = {"kernels": margins}, "times better than the bar (1 just meets it)"
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(6.4 * columns + (2.0 if columns == 1 else 0.0), 3.6 * rows), layout="constrained")

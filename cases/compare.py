@@ -22,7 +22,6 @@ from conjugo.cases.table import Table, scientific, seconds, significant
 from conjugo.cases.trial import OUT_OF_TIME, REFUSED, Outcome, reference_error, run_trial, warm_up
 from conjugo.pde.problem import LinearProblem
 
-
 QUICK = 0.25
 """Seconds below which a method runs three times, of which the median is shown."""
 

@@ -147,13 +147,14 @@ def field(
         ax.set_xlabel("x")
         ax.set_title(title, fontsize=10)
         return _quiet(ax)
+    names = ("x", "y")
     if values.ndim == 3:
-        values, title = values[len(values) // 2], f"{title}, middle plane"
+        values, title, names = values[len(values) // 2], f"{title}, middle plane", ("y", "z")
     box = None if extent is None else (extent[0], extent[1], extent[2], extent[3])
     image = ax.imshow(values.T, origin="lower", cmap="viridis", extent=box, interpolation="nearest")
     ax.figure.colorbar(image, ax=ax, shrink=0.85)
-    ax.set_xlabel("x")
-    ax.set_ylabel("y")
+    ax.set_xlabel(names[0])
+    ax.set_ylabel(names[1])
     ax.set_title(title, fontsize=10)
     return ax
 

@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from conjugo.solvers.krylov.recycling import RecyclingCG
     from conjugo.solvers.multigrid.fmg import full_multigrid
     from conjugo.solvers.multigrid.multigrid import Multigrid
+    from conjugo.solvers.operators.symmetry import check_symmetric
     from conjugo.solvers.parallel import get_threads, set_threads, threads
     from conjugo.solvers.preconditioners.chebyshev import chebyshev_preconditioner
     from conjugo.solvers.preconditioners.incomplete import ic0, mic
+    from conjugo.solvers.preconditioners.incomplete_lu import incomplete_lu
     from conjugo.solvers.preconditioners.jacobi import jacobi
     from conjugo.solvers.preconditioners.ssor import ssor
     from conjugo.solvers.result import ConvergenceError, SolveResult, Status
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 _HOME = {
     "bicgstab": "adapters.scipy",
     "cg": "krylov.cg",
+    "check_symmetric": "operators.symmetry",
     "chebyshev": "stationary.chebyshev",
     "chebyshev_preconditioner": "preconditioners.chebyshev",
     "ConvergenceError": "result",
@@ -54,6 +57,7 @@ _HOME = {
     "get_threads": "parallel",
     "gmres": "adapters.scipy",
     "ic0": "preconditioners.incomplete",
+    "incomplete_lu": "preconditioners.incomplete_lu",
     "jacobi": "preconditioners.jacobi",
     "jacobi_iteration": "stationary.jacobi",
     "lgmres": "adapters.scipy",
@@ -88,6 +92,7 @@ __all__ = [
     "cg",
     "chebyshev",
     "chebyshev_preconditioner",
+    "check_symmetric",
     "deflated_cg",
     "fast_poisson",
     "fcg",
@@ -98,6 +103,7 @@ __all__ = [
     "get_threads",
     "gmres",
     "ic0",
+    "incomplete_lu",
     "jacobi",
     "jacobi_iteration",
     "lgmres",

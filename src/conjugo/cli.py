@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 
@@ -49,6 +50,8 @@ def main(args: list[str] | None = None) -> int:
     if args[0] not in COMMANDS:
         print(f"conjugo: there is no command {args[0]!r}; these exist: {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")  # before NumPy loads: BLAS threads on short vectors cost up to a hundredfold
     from conjugo.cases.launch import launch
 
     case = import_module(f"conjugo.cases.{COMMANDS[args[0]][0]}")

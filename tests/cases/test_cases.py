@@ -162,7 +162,18 @@ def test_an_unknown_command_names_those_that_exist(capsys: pytest.CaptureFixture
 
 
 def test_interrupting_keeps_what_was_reached(tmp_path: Path) -> None:
-    options = ["compare", "--shape", "900", "900", "--methods", "cg", "gauss-seidel", "--budget", "600", "--no-memory"]
+    options = [
+        "compare",
+        "--shape",
+        "400",
+        "400",
+        "--methods",
+        "gauss-seidel",
+        "jacobi",
+        "--budget",
+        "600",
+        "--no-memory",
+    ]
     command = [sys.executable, "-m", "conjugo.cli", *options, "--folder", str(tmp_path)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
