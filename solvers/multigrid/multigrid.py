@@ -17,6 +17,7 @@ from conjugo.solvers.multigrid.schedule import Cycle
 from conjugo.solvers.operators.protocol import Array
 from conjugo.solvers.operators.separable import SeparableStencil
 from conjugo.solvers.operators.variable import VariableStencil
+from conjugo.solvers.parallel import dot
 from conjugo.solvers.parallel import threads as use_threads
 from conjugo.solvers.result import SolveResult, Status
 
@@ -279,9 +280,11 @@ class Multigrid:
         monitor = Monitor("multigrid", self._A, np.ascontiguousarray(b), x0, atol=atol, callback=callback, **k)
         monitor.window = _PATIENCE
         x, r, z = monitor.x, self._r, self._z
-        np.copyto(r, monitor.r.reshape(r.shape), casting="same_kind")
-        rnorm = _norm(monitor.r)
-        monitor.r = None
+        if monitor.from_zero:
+            np.copyto(r, monitor.b.reshape(r.shape), casting="same_kind")
+            rnorm = float(monitor.bnorm)
+        else:
+            rnorm = np.sqrt(self._A.residual(monitor.b, x, r))
         N = self._A.nullspace
         with monitor:
             while monitor.proceed(x, rnorm=rnorm, exact=True):
@@ -306,7 +309,8 @@ class Multigrid:
 
 def _norm(v: NDArray[Any]) -> float:
     """Euclidean norm that neither over- nor underflows."""
-    square = float(np.vdot(v, v)) if v.dtype == np.float64 else float(np.vdot(v.astype(np.float64), v))
+    wide = v.astype(np.float64, copy=False)
+    square = dot(wide, wide)
     if 1e-280 < square < 1e280:
         return float(np.sqrt(square))
     largest = float(np.max(np.abs(v), initial=0.0))
