@@ -95,7 +95,6 @@ class TensorHierarchy:
         >>> import numpy as np
         >>> from conjugo.solvers.multigrid.geometric import TensorHierarchy
         >>> from conjugo.solvers.operators.separable import Axis, SeparableStencil
-    from conjugo.solvers.operators.stencil import SERIAL_BELOW
         >>> line = Axis(np.r_[0.0, -np.ones(6)], np.full(7, 2.0), np.r_[-np.ones(6), 0.0], np.ones(7))
         >>> hierarchy = TensorHierarchy(SeparableStencil((line, line)))
         >>> hierarchy.grid_shapes
