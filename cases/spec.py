@@ -14,7 +14,9 @@ from conjugo.pde import poisson
 from conjugo.pde.poisson.exact_solutions import ExactSolution
 from conjugo.pde.problem import LinearProblem
 
-type Coefficient = Literal["constant", "smooth", "lognormal", "checkerboard", "inclusions", "channels", "two_phase"]
+type Coefficient = Literal[
+    "constant", "smooth", "lognormal", "checkerboard", "inclusions", "channels", "two_phase", "noise"
+]
 type RightHandSide = Literal["auto", "charges", "exact", "discrete", "white", "smooth"]
 
 DIFFERENTIABLE = ("constant", "smooth")
