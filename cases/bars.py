@@ -114,6 +114,7 @@ RULES: dict[str, Sequence[Callable[[str, Mapping[str, Lap]], list[Verdict]]]] = 
     "c3": [_constant(10)],
     "v2": [_against(30, {RS: 5.0, GAMG: 10.0})],
     "v2 1e6": [_against(None, {RS: None, GAMG: None})],
+    "v2 noise": [_against(None, {RS: None, GAMG: None})],
     "m2": [_against(10, {RS: 3.0, GAMG: 3.0})],
     "v3": [_against(None, {RS: None, GAMG: None})],
 }

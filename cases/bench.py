@@ -1,6 +1,6 @@
 """Benchmark: our methods beside SciPy, PyAMG and PETSc, with ratios and bars.
 
-conjugo bench --suite poisson        races on six problems, to a true relative residual of 1e-8
+conjugo bench --suite poisson        races on seven problems, to a true relative residual of 1e-8
 conjugo bench --suite kernels        bandwidth, cost of an iteration, full multigrid, threads
 """
 
@@ -36,6 +36,7 @@ PROBLEMS: dict[str, ProblemSpec] = {
     "c3": ProblemSpec(shape=(127, 127, 127), rhs="white"),
     "v2": ProblemSpec(shape=(1023, 1023), rhs="white", coefficient="two_phase", contrast=1e4),
     "v2 1e6": ProblemSpec(shape=(1023, 1023), rhs="white", coefficient="two_phase", contrast=1e6),
+    "v2 noise": ProblemSpec(shape=(1023, 1023), rhs="white", coefficient="noise", contrast=1e4),
     "m2": ProblemSpec(shape=(1024, 1024), rhs="white", mask="flower"),
     "v3": ProblemSpec(shape=(127, 127, 127), rhs="white", coefficient="two_phase", contrast=1e4),
 }
@@ -52,7 +53,7 @@ class Config:
     suite: Literal["poisson", "kernels"] = "poisson"
     """poisson: races of solvers, then the kernels' figures; kernels: the latter only."""
     problems: tuple[str, ...] = ()
-    """Problems to race on (c2 c3 v2 "v2 1e6" m2 v3); default all."""
+    """Problems to race on (c2 c3 v2 "v2 1e6" "v2 noise" m2 v3); default all."""
     repeats: int = 5
     """Interleaved repeats, of which the median counts; solvers slower than ten seconds run once."""
     budget: float = 120.0

@@ -1,6 +1,7 @@
 """Compare every method on one problem: a table, and residuals against iterations and against seconds.
 
 conjugo compare --shape 512 512
+conjugo compare --problem convection --diffusion 1e-3
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from tqdm import tqdm
 
 from conjugo.cases import plotting
 from conjugo.cases.launch import interruptible, launch
-from conjugo.cases.methods import Method, choose
+from conjugo.cases.methods import Method, choose, not_applicable
 from conjugo.cases.peak import peaks
 from conjugo.cases.runs import Run
 from conjugo.cases.spec import ProblemSpec, build, small_shape
@@ -54,6 +55,8 @@ def main(config: Config) -> Path:
     methods = choose(config.methods, problem)
     run = Run("compare", config, config.folder)
     print(f"{problem.name}: {problem.n} unknowns, {len(methods)} methods, to a relative residual of {config.rtol:.0e}")
+    if not config.methods and (others := not_applicable(problem)):
+        print(f"not applicable: {', '.join(method.name for method in others)}")
     outcomes, interrupted = compare(config, problem, methods)
     if outcomes and all(outcome.status == REFUSED for outcome in outcomes):
         raise ValueError(outcomes[0].note)

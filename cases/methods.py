@@ -65,8 +65,8 @@ def on_grid(problem: LinearProblem) -> bool:
 
 
 def constant(problem: LinearProblem) -> bool:
-    """Whether A has constant coefficients on a whole box."""
-    return isinstance(problem.A, SeparableStencil)
+    """Whether A is symmetric with constant coefficients on a whole box."""
+    return isinstance(problem.A, SeparableStencil) and symmetric(problem)
 
 
 def symmetric(problem: LinearProblem) -> bool:
@@ -79,9 +79,35 @@ def symmetric_grid(problem: LinearProblem) -> bool:
     return on_grid(problem) and symmetric(problem)
 
 
+def needs_symmetry(method: Method) -> bool:
+    """Whether a method suits symmetric problems only."""
+    return method.suits in (symmetric, symmetric_grid)
+
+
 def regular(problem: LinearProblem) -> bool:
     """Whether A declares no null space."""
     return problem.nullspace is None
+
+
+def not_applicable(problem: LinearProblem) -> list[Method]:
+    """Return the methods that do not suit a problem, such as those that need symmetry where A has none.
+
+    Parameters
+    ----------
+    problem : LinearProblem
+        What is to be solved.
+
+    Returns
+    -------
+    list of Method
+
+    Examples
+    --------
+    >>> from conjugo.pde import convection_diffusion
+    >>> "cg" in {method.name for method in not_applicable(convection_diffusion((8, 8)))}
+    True
+    """
+    return [method for method in METHODS if not method.suits(problem)]
 
 
 def choose(names: Sequence[str], problem: LinearProblem) -> list[Method]:

@@ -1,6 +1,7 @@
 """Solve one problem by one or several methods, and look at the field and the convergence.
 
 conjugo solve --shape 200 300 --coefficient inclusions --contrast 1e4
+conjugo solve --problem pressure --cells dam_break
 conjugo solve --matrix my_matrix.mtx --methods cg minres
 """
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from conjugo.cases.methods import Method
+from conjugo.cases.methods import Method, needs_symmetry, symmetric
 from conjugo.pde.problem import LinearProblem
 from conjugo.solvers import solve
 from conjugo.solvers.result import SolveResult, Status
@@ -126,6 +126,9 @@ def run_trial(
     Outcome
         With status "refused" and the message where the method rejects the problem.
     """
+    if needs_symmetry(method) and not symmetric(problem):
+        note = "not applicable: it needs a symmetric A, which this is not; use fgmres, gmres or bicgstab"
+        return Outcome(method.name, method.family, REFUSED, note=note)
     start = time.perf_counter()
     try:
         solve = method.setup(problem)

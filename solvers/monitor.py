@@ -74,9 +74,31 @@ def _any(condition: Any) -> bool:
     return condition if type(condition) is bool else bool(np.any(condition))
 
 
-def _as_floating(name: str, v: Any, A: LinearOperator) -> Array:
-    """Turn lists, matrices and integers into floating arrays, as wide as A's dtype: SciPy's rule for NumPy."""
-    if is_array_api_obj(v) and not isinstance(v, np.ndarray):
+def as_floating(name: str, v: Any, A: LinearOperator) -> Array:
+    """Turn lists, matrices and integers into floating arrays at least as precise as A: SciPy's rule.
+
+    Parameters
+    ----------
+    name : str
+        What v is called, for the message.
+    v : array, nested list or None
+        A vector or a block of them. None and arrays of other libraries pass unchanged.
+    A : operator
+        Whose `dtype`, if it has one, v is widened to. Precisions beside single and double become double.
+
+    Raises
+    ------
+    ValueError
+        If v does not hold numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from conjugo.solvers.monitor import as_floating
+    >>> as_floating("b", [1, 2], np.eye(2)).dtype, as_floating("b", np.ones(2, np.float32), np.eye(2)).dtype
+    (dtype('float64'), dtype('float64'))
+    """
+    if v is None or (is_array_api_obj(v) and not isinstance(v, np.ndarray)):
         return v
     v = np.asarray(v)
     if v.dtype.kind not in "biufc":
@@ -181,8 +203,8 @@ class Monitor:
     ) -> None:
         self.started = time.perf_counter()
         self.A = A = as_operator(A)
-        b = _as_floating("b", b, A)
-        x0 = None if x0 is None else _as_floating("x0", x0, A)
+        b = as_floating("b", b, A)
+        x0 = as_floating("x0", x0, A)
         check_system(A, b, x0)
         if not (math.isfinite(rtol) and math.isfinite(atol) and rtol >= 0 and atol >= 0):
             raise ValueError(f"rtol = {rtol}, atol = {atol}: expected finite numbers >= 0, such as rtol=1e-8")

@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-from array_api_compat import is_array_api_obj
-
 from conjugo.solvers.auto import Choice, candidates
 from conjugo.solvers.methods import METHODS, describe_methods, run
-from conjugo.solvers.monitor import Callback, check_system
+from conjugo.solvers.monitor import Callback, as_floating, check_system
 from conjugo.solvers.operators.protocol import Array, LinearOperator, as_operator
 from conjugo.solvers.result import SolveResult, Status
 
@@ -82,6 +79,7 @@ def solve(
     'A is symmetric, not known to be definite, and has 2 <= 20000 rows: sparse factors solve it directly'
     """
     A, b = _system(problem_or_A, b)
+    x0 = as_floating("x0", x0, A)
     check_system(A, b, x0)
     rule = {"rtol": rtol, "atol": atol, "maxiter": maxiter, "callback": callback}
     if method != "auto":
@@ -101,13 +99,7 @@ def _system(problem_or_A: Any, b: Array | None) -> tuple[LinearOperator, Array]:
             f"b is missing: {type(problem_or_A).__name__} has no A and b; call solve(A, b), or pass a LinearProblem"
         )
     A = as_operator(problem_or_A)
-    if is_array_api_obj(b) and not isinstance(b, np.ndarray):
-        return A, b
-    b, of_A = np.asarray(b), getattr(A, "dtype", None)
-    if b.dtype.kind in "biuf":
-        floating = [kind for kind in (b.dtype, of_A) if isinstance(kind, np.dtype) and kind.kind in "fc"]
-        b = b.astype(np.result_type(*floating) if floating else np.float64, copy=False)
-    return A, b
+    return A, as_floating("b", b, A)
 
 
 def _first_that_converges(

@@ -61,7 +61,7 @@ def poisson(
         Unknowns per axis (n,), (n, m) or (n, m, l).
     coefficient : float, str, Coefficient or grid-shaped array
         k > 0: a constant, a name in `coefficients.COEFFICIENTS` ("smooth", "lognormal", "checkerboard", "inclusions",
-        "channels", "two_phase"), a function with its gradient, or values at the unknowns.
+        "channels", "two_phase", "noise"), a function with its gradient, or values at the unknowns.
     bc : str or sequence
         "dirichlet", "neumann" or "periodic" for all sides, or one entry an axis, each a kind or (low side, high side).
     centring : {"vertex", "cell"}

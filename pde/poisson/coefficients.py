@@ -1,7 +1,7 @@
 """Diffusion coefficients k > 0: constant, smooth, random and discontinuous, with any contrast.
 
 Every entry of `COEFFICIENTS` is called as `f(grid, contrast=..., seed=...)` and returns k at the unknowns,
-with max k / min k equal to (for `checkerboard`, `inclusions`, `channels`, `two_phase`, `lognormal`) or at most
+with max k / min k equal to (for `checkerboard`, `inclusions`, `channels`, `two_phase`, `noise`, `lognormal`) or at most
 (`smooth`) the contrast.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from conjugo.pde.fields import gaussian_field
+from conjugo.pde.fields import gaussian_field, gaussian_field_at
 from conjugo.pde.grid import Grid
 from conjugo.pde.poisson.balls import random_balls
 
@@ -212,13 +212,70 @@ def channels(
     return _two_values(grid, inside, contrast)
 
 
-def two_phase(grid: Grid, *, contrast: float | None = None, seed: int = 0, fraction: float = 0.5) -> Values:
+def two_phase(
+    grid: Grid,
+    *,
+    contrast: float | None = None,
+    seed: int = 0,
+    fraction: float = 0.5,
+    correlation_length: float | None = None,
+) -> Values:
+    """Return a random medium of two phases: the contrast (1e4 by default) where a Gaussian field is high, 1 elsewhere.
+
+    Parameters
+    ----------
+    grid : Grid
+        Where k is wanted. The medium itself does not depend on it, save by the rounding of the volume fraction.
+    contrast : float, optional
+        k in the high phase.
+    seed : int
+        Seed of the field.
+    fraction : float
+        Volume fraction of the high phase, between 0 and 1.
+    correlation_length : float, optional
+        l of the field's covariance exp(-s^2 / (2 l^2)); a 64th of the shortest side by default.
+
+    Returns
+    -------
+    grid-shaped array
+        The coefficient.
+
+    Raises
+    ------
+    ValueError
+        If the fraction does not lie between 0 and 1, or the correlation length is not positive.
+
+    Notes
+    -----
+    With fraction 1/2 the phases agree at distance s with probability 1/2 + arcsin(exp(-s^2 / (2 l^2))) / pi.
+
+    References
+    ----------
+    S. Torquato, *Random Heterogeneous Materials* (2002), section 8.4 (level cuts of Gaussian fields).
+
+    Examples
+    --------
+    >>> k = two_phase(Grid((32, 32), (1 / 32, 1 / 32), (0.0, 0.0)), contrast=9.0, fraction=0.25)
+    >>> float(np.mean(k == 9.0))
+    0.25
+    """
+    if not 0 < fraction < 1:
+        raise ValueError(f"fraction = {fraction}: expected a volume fraction between 0 and 1, such as 0.5")
+    length = min(grid.lengths) / 64 if correlation_length is None else correlation_length
+    g = gaussian_field_at(grid.coordinates(), lengths=grid.lengths, correlation_length=length, seed=seed)
+    return _two_values(grid, g >= np.quantile(g, 1 - fraction), contrast)
+
+
+def noise(grid: Grid, *, contrast: float | None = None, seed: int = 0, fraction: float = 0.5) -> Values:
     """Return an independent draw an unknown: the contrast (1e4 by default) with probability `fraction`, else 1.
+
+    Randomness on the scale of the mesh, which no coarser grid of a geometric hierarchy can show: the hard case for
+    multigrid. It is another medium on every grid; see `two_phase` for one with a length of its own.
 
     Examples
     --------
     >>> grid = Grid((4,), (0.25,), (0.125,))
-    >>> two_phase(grid, contrast=9.0, fraction=1.0)
+    >>> noise(grid, contrast=9.0, fraction=1.0)
     array([9., 9., 9., 9.])
     """
     return _two_values(grid, np.random.default_rng(seed).random(grid.shape) < fraction, contrast)
@@ -232,6 +289,7 @@ COEFFICIENTS: dict[str, Callable[..., Values]] = {
     "inclusions": inclusions,
     "channels": channels,
     "two_phase": two_phase,
+    "noise": noise,
 }
 
 

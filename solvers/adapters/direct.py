@@ -10,8 +10,8 @@ import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 from numpy.typing import NDArray
 
-from conjugo.solvers.adapters.host import HostOperator, floating, like, to_csr, to_numpy
-from conjugo.solvers.monitor import REPLACEMENTS, Callback, Monitor, check_system
+from conjugo.solvers.adapters.host import HostOperator, like, to_csr, to_numpy
+from conjugo.solvers.monitor import REPLACEMENTS, Callback, Monitor, as_floating, check_system
 from conjugo.solvers.operators.protocol import Array, LinearOperator, as_operator
 from conjugo.solvers.result import SolveResult, Status
 
@@ -116,7 +116,7 @@ class Factorization:
         ValueError
             For shapes that disagree, or NaN in b or x0.
         """
-        b = floating(b)
+        b, x0 = as_floating("b", b, self.A), as_floating("x0", x0, self.A)
         check_system(self.A, b, x0)
         host, B = HostOperator(self.A, b), to_numpy(b)
         first = None if x0 is None else to_numpy(x0)

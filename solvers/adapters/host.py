@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from array_api_compat import array_namespace, device, is_array_api_obj, is_torch_array
+from array_api_compat import array_namespace, device, is_torch_array
 from numpy.typing import NDArray
 
-from conjugo.solvers.monitor import check_system
+from conjugo.solvers.monitor import as_floating, check_system
 from conjugo.solvers.operators.protocol import Array, LinearOperator, as_operator
 from conjugo.solvers.result import SolveResult, Status
 
@@ -29,13 +29,6 @@ _WORST_FIRST = (
 def to_numpy(v: Array) -> NDArray[Any]:
     """View or copy a vector or matrix of any library as a NumPy array."""
     return np.asarray(v.detach().cpu().resolve_conj() if is_torch_array(v) else v)
-
-
-def floating(b: Any) -> Array:
-    """Turn lists and integers into float64 arrays; arrays of floats and tensors pass unchanged."""
-    if is_array_api_obj(b) and not (isinstance(b, np.ndarray) and b.dtype.kind in "biu"):
-        return b
-    return np.asarray(b, dtype=None if np.iscomplexobj(b) else np.float64)
 
 
 def like(v: NDArray[Any], b: Array) -> Array:
@@ -90,10 +83,10 @@ def by_columns(
 
     `solve(A, b, x0, M, skip)` gets one right-hand side; with `skip` it returns the first guess.
     """
-    A, b = as_operator(A), floating(b)
-    x0 = None if x0 is None else floating(x0)
+    A = as_operator(A)
+    b, x0 = as_floating("b", b, A), as_floating("x0", x0, A)
     check_system(A, b, x0)
-    host_A, host_M = HostOperator(A, b), None if M is None else HostOperator(M, b)
+    host_A, host_M = HostOperator(A, b), None if M is None else HostOperator(as_operator(M), b)
     B, X0 = to_numpy(b), None if x0 is None else to_numpy(x0)
     if B.ndim == 1:
         result = solve(host_A, B, X0, host_M, False)

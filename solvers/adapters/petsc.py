@@ -8,14 +8,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from array_api_compat import is_array_api_obj
 from numpy.typing import NDArray
 
-from conjugo.solvers.adapters.host import floating, joined, like, to_numpy
+from conjugo.solvers.adapters.host import joined, like, to_numpy
 from conjugo.solvers.adapters.petsc_objects import as_mat, load_petsc, make_ksp, parse_options
 from conjugo.solvers.adapters.petsc_run import KSPRun
 from conjugo.solvers.krylov.preconditioned import check_preconditioner
-from conjugo.solvers.monitor import Callback, check_system
+from conjugo.solvers.monitor import Callback, as_floating, check_system
 from conjugo.solvers.operators.protocol import Array, LinearOperator, as_operator
 from conjugo.solvers.result import SolveResult
 
@@ -156,8 +155,7 @@ class PetscSolver:
             x = b.duplicate()
             x.setArray(result.x)
             return self._named(result, x)
-        if not is_array_api_obj(b) or not isinstance(self.A, self._petsc.Mat):
-            b = floating(b)
+        b, x0 = as_floating("b", b, self.A), as_floating("x0", x0, self.A)
         local = self.mat.getLocalSize()[0]
         check_system(_Local(local), b, x0)
         B, X0 = to_numpy(b), None if x0 is None else to_numpy(x0)

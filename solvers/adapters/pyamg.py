@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from conjugo.solvers.adapters.host import like, to_csr, to_numpy
 from conjugo.solvers.monitor import Callback, Monitor
-from conjugo.solvers.operators.protocol import Array, LinearOperator
+from conjugo.solvers.operators.protocol import Array, LinearOperator, as_operator
 from conjugo.solvers.result import SolveResult
 
 _ACCELERATORS = {
@@ -59,7 +59,10 @@ class AlgebraicMultigrid:
 
     def __init__(self, name: str, build: Callable[..., Any], A: LinearOperator, options: dict[str, Any]) -> None:
         started = time.perf_counter()
+        A = as_operator(A)
         matrix = to_csr(A)
+        if matrix.dtype.kind in "biu":
+            matrix = matrix.astype(np.float64)
         if matrix.shape[0] != matrix.shape[1]:
             raise ValueError(f"A has shape {matrix.shape}: expected a square matrix (n, n)")
         if not np.all(np.isfinite(matrix.data)):
@@ -152,7 +155,7 @@ class AlgebraicMultigrid:
         with monitor:
             while monitor.proceed(x, r, exact=True):
                 x = x + self @ r
-                r = b - self.A @ x
+                r = monitor.b - self.A @ x
         return monitor.result(x)
 
 

@@ -10,8 +10,9 @@ from scipy.linalg import get_blas_funcs
 
 from conjugo.solvers.krylov.breakdown import COMPARE_EVERY, Coefficients
 from conjugo.solvers.krylov.fused_cg import fused_cg, offers_fused_passes
+from conjugo.solvers.krylov.preconditioned import check_fixed_symmetric, check_preconditioner
 from conjugo.solvers.monitor import Callback, Monitor, to_host
-from conjugo.solvers.operators.protocol import Array, LinearOperator, as_operator, is_linear, is_symmetric
+from conjugo.solvers.operators.protocol import Array, LinearOperator, as_operator
 from conjugo.solvers.parallel import dot
 from conjugo.solvers.result import SolveResult
 
@@ -60,7 +61,7 @@ def cg(
     Raises
     ------
     ValueError
-        For wrong shapes, NaN in b or x0, or an M that declares itself not linear or not symmetric.
+        For shapes that disagree, NaN in b or x0, or an M that declares itself not linear or not symmetric.
 
     Notes
     -----
@@ -79,21 +80,13 @@ def cg(
     >>> info, np.round(x * 11, 9)
     (0, array([1., 7.]))
     """
-    M = None if M is None else _checked_preconditioner(M)
+    check_preconditioner(A, M)
+    check_fixed_symmetric(M, "cg", "fcg, or Multigrid(A, symmetric=True)")
+    M = None if M is None else as_operator(M)
     monitor = Monitor("cg", A, b, x0, rtol=rtol, atol=atol, maxiter=maxiter, callback=callback)
     if offers_fused_passes(monitor.A, monitor.b):
         return fused_cg(monitor, M)
     return generic_cg(monitor, M)
-
-
-def _checked_preconditioner(M: LinearOperator) -> LinearOperator:
-    if not is_linear(M):
-        raise ValueError(f"M = {M!r} declares linear = False but cg needs a fixed linear M: use fcg")
-    if not is_symmetric(M):
-        raise ValueError(
-            f"M = {M!r} declares symmetric = False but cg needs a symmetric M: use fcg, or Multigrid(A, symmetric=True)"
-        )
-    return as_operator(M)
 
 
 def generic_cg(monitor: Monitor, M: LinearOperator | None) -> SolveResult:

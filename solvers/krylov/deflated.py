@@ -12,7 +12,7 @@ from array_api_compat import array_namespace, device
 from conjugo.solvers.krylov.columns import live, mask, on_host, positive, quotient, real_inner
 from conjugo.solvers.krylov.preconditioned import check_fixed_symmetric, check_preconditioner, preconditioner
 from conjugo.solvers.monitor import Callback, Monitor, to_host
-from conjugo.solvers.operators.protocol import Array, LinearOperator
+from conjugo.solvers.operators.protocol import Array, LinearOperator, as_operator
 from conjugo.solvers.result import SolveResult, Status
 
 LEAK = 1e-3
@@ -59,15 +59,17 @@ class Deflation:
 
     def __init__(self, A: LinearOperator, W: Array, AW: Array | None = None) -> None:
         started = time.perf_counter()
-        if W.ndim != 2 or W.shape[0] != A.shape[0]:
-            raise ValueError(f"W has shape {tuple(W.shape)}: expected ({A.shape[0]}, m), one basis vector a column")
+        operator = as_operator(A)
+        if W.ndim != 2 or W.shape[0] != operator.shape[0]:
+            n = operator.shape[0]
+            raise ValueError(f"W has shape {tuple(W.shape)}: expected ({n}, m), one basis vector a column")
         xp = array_namespace(W)
         if not bool(xp.all(xp.isfinite(W))):
             raise ValueError("W holds NaN or infinity: expected finite basis vectors")
         self.A = A
         length = np.sqrt(on_host(real_inner(W, W)))
         scale = xp.asarray(1 / np.where(length > 0, length, 1.0), dtype=W.dtype, device=device(W))
-        AW = (A @ W if AW is None else AW) * scale
+        AW = (operator @ W if AW is None else AW) * scale
         W = W * scale
         gram = on_host(_adjoint(W) @ AW)
         self.failure: tuple[Status, str] | None = None

@@ -35,7 +35,8 @@ def check_fixed_symmetric(M: LinearOperator | None, method: str, instead: str) -
     """
     for fact, holds in (("linear", is_linear(M)), ("symmetric", is_symmetric(M))):
         if M is not None and not holds:
-            raise ValueError(f"M declares {fact} = False but {method} needs a fixed SPD M: use {instead}")
+            kind = type(M).__name__
+            raise ValueError(f"M is a {kind} with {fact} = False but {method} needs a fixed SPD M: use {instead}")
 
 
 def preconditioner(monitor: Monitor, M: LinearOperator | None) -> Precondition:

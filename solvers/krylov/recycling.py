@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from conjugo.solvers.krylov.columns import on_host
 from conjugo.solvers.krylov.deflated import Deflation, deflated_cg
 from conjugo.solvers.krylov.preconditioned import check_preconditioner
-from conjugo.solvers.monitor import Callback, check_system
-from conjugo.solvers.operators.protocol import Array, LinearOperator
+from conjugo.solvers.monitor import Callback, as_floating, check_system
+from conjugo.solvers.operators.protocol import Array, LinearOperator, as_operator
 from conjugo.solvers.result import SolveResult
 
 
@@ -112,14 +112,17 @@ class RecyclingCG:
         ValueError
             For wrong input, as `deflated_cg`.
         """
-        check_system(A, b, x0)
-        check_preconditioner(A, M)
+        operator, M = as_operator(A), None if M is None else as_operator(M)
+        b = as_floating("b", b, operator)
+        x0 = as_floating("x0", x0, operator)
+        check_system(operator, b, x0)
+        check_preconditioner(operator, M)
         started = time.perf_counter()
         deflation = self._subspace(A, b)
         harvest = _Harvest(deflation, M, self.k, self.window)
         setup = time.perf_counter() - started
         result = deflated_cg(
-            A, b, x0, rtol=rtol, atol=atol, maxiter=maxiter, M=M, callback=callback, W=deflation, observe=harvest
+            operator, b, x0, rtol=rtol, atol=atol, maxiter=maxiter, M=M, callback=callback, W=deflation, observe=harvest
         )
         found = harvest.compressed(self.k)
         if found is not None:

@@ -60,45 +60,45 @@ def _two_colours(axes: Axes) -> bool:
 class TensorHierarchy:
     """The levels of a separable operator, and one cycle over them.
 
-        Parameters
-        ----------
-        A : SeparableStencil
-            Symmetric, positive (semi-)definite.
-        cycle : {"V", "W", "F"}
-            Order of the visits.
-        smoother : {"red_black", "chebyshev"}
-            Red-black Gauss-Seidel, or Chebyshev-Jacobi of degree 2 a sweep. A level with a periodic axis of an odd
-            number of nodes has no two colours: it takes Chebyshev, or is the coarsest where it is small.
-        sweeps : int
-            Smoothing sweeps before and after the coarse correction; one is fused and fastest.
-        symmetric : bool
-            Post-smooth with the colours in reverse, so that the cycle is symmetric.
-        dtype : dtype
-            float32 or float64, of the levels and the cycle's arguments.
-        full : bool
-            Also prepare `first_guess`, the ascent of full multigrid; needs cycle "V".
+    Parameters
+    ----------
+    A : SeparableStencil
+        Symmetric, positive (semi-)definite.
+    cycle : {"V", "W", "F"}
+        Order of the visits.
+    smoother : {"red_black", "chebyshev"}
+        Red-black Gauss-Seidel, or Chebyshev-Jacobi of degree 2 a sweep. A level with a periodic axis of an odd
+        number of nodes has no two colours: it takes Chebyshev, or is the coarsest where it is small.
+    sweeps : int
+        Smoothing sweeps before and after the coarse correction; one is fused and fastest.
+    symmetric : bool
+        Post-smooth with the colours in reverse, so that the cycle is symmetric.
+    dtype : dtype
+        float32 or float64, of the levels and the cycle's arguments.
+    full : bool
+        Also prepare `first_guess`, the ascent of full multigrid; needs cycle "V".
 
-        Notes
-        -----
-        In row-scaled form A' = W^{-1} A = sum_a T_a + shift. Each axis is coarsened on its own, to
-        T_c = W_c^{-1} P^T W T P with W_c = P^T W lumped, so that every coarse operator is separable again with three
-        numbers a node and axis; for 2^k - 1 nodes between Dirichlet walls it is the textbook's rediscretisation. The
-        restriction is R = W_c^{-1} P^T W (full weighting). Axes coupled less than half as strongly as the strongest one
-        wait, since point smoothing does not smooth along them.
+    Notes
+    -----
+    In row-scaled form A' = W^{-1} A = sum_a T_a + shift. Each axis is coarsened on its own, to
+    T_c = W_c^{-1} P^T W T P with W_c = P^T W lumped, so that every coarse operator is separable again with three
+    numbers a node and axis; for 2^k - 1 nodes between Dirichlet walls it is the textbook's rediscretisation. The
+    restriction is R = W_c^{-1} P^T W (full weighting). Axes coupled less than half as strongly as the strongest one
+    wait, since point smoothing does not smooth along them.
 
-        References
-        ----------
-        .. [1] U. Trottenberg, C. Oosterlee, A. Schueller, Multigrid, Academic Press 2001, sections 2.5, 4.5 and 5.1.
+    References
+    ----------
+    .. [1] U. Trottenberg, C. Oosterlee, A. Schueller, Multigrid, Academic Press 2001, sections 2.5, 4.5 and 5.1.
 
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from conjugo.solvers.multigrid.geometric import TensorHierarchy
-        >>> from conjugo.solvers.operators.separable import Axis, SeparableStencil
-        >>> line = Axis(np.r_[0.0, -np.ones(6)], np.full(7, 2.0), np.r_[-np.ones(6), 0.0], np.ones(7))
-        >>> hierarchy = TensorHierarchy(SeparableStencil((line, line)))
-        >>> hierarchy.grid_shapes
-        [(7, 7), (3, 3)]
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from conjugo.solvers.multigrid.geometric import TensorHierarchy
+    >>> from conjugo.solvers.operators.separable import Axis, SeparableStencil
+    >>> line = Axis(np.r_[0.0, -np.ones(6)], np.full(7, 2.0), np.r_[-np.ones(6), 0.0], np.ones(7))
+    >>> hierarchy = TensorHierarchy(SeparableStencil((line, line)))
+    >>> hierarchy.grid_shapes
+    [(7, 7), (3, 3)]
     """
 
     def __init__(

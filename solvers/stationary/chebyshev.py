@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
+from conjugo.solvers.krylov.preconditioned import check_preconditioner
 from conjugo.solvers.monitor import Callback, Monitor, to_host
 from conjugo.solvers.operators.protocol import Array, LinearOperator, as_operator, is_linear, is_symmetric
 from conjugo.solvers.operators.separable import SeparableStencil
@@ -91,6 +92,7 @@ def chebyshev(
     True
     """
     A = as_operator(A)
+    check_preconditioner(A, M)
     M = _preconditioner(A, M)
     monitor = Monitor("chebyshev", A, b, x0, rtol=rtol, atol=atol, maxiter=maxiter, callback=callback)
     smallest, largest, adapt = _bounds(A, M, monitor.b, bounds)
@@ -126,7 +128,7 @@ def _preconditioner(A: LinearOperator, M: LinearOperator | None) -> LinearOperat
             f"M = {type(M).__name__} declares linear={is_linear(M)}, symmetric={is_symmetric(M)}: "
             "chebyshev expects a linear symmetric positive definite preconditioner; use fcg or fgmres"
         )
-    return M
+    return as_operator(M)
 
 
 def _bounds(

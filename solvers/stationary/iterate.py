@@ -9,7 +9,7 @@ import numpy as np
 from array_api_compat import is_array_api_obj
 from numpy.typing import NDArray
 
-from conjugo.solvers.monitor import Callback, Monitor, check_system
+from conjugo.solvers.monitor import Callback, Monitor, as_floating, check_system
 from conjugo.solvers.operators.protocol import Array, LinearOperator, as_operator
 from conjugo.solvers.result import SolveResult
 
@@ -34,7 +34,7 @@ def sweepable_system(A: LinearOperator, b: Array, x0: Array | None, method: str)
     Raises
     ------
     ValueError
-        If the right-hand side is not a real NumPy array of single or double precision, or does not fit A.
+        If A is complex, or b is not a real NumPy array of single or double precision, or does not fit A.
 
     Examples
     --------
@@ -47,14 +47,14 @@ def sweepable_system(A: LinearOperator, b: Array, x0: Array | None, method: str)
             f"b is a {type(b).__module__}.{type(b).__name__}: {method} sweeps over NumPy arrays; "
             "convert it with numpy.asarray, or use jacobi_iteration, chebyshev or cg"
         )
-    A, b = as_operator(A), np.asarray(b)
+    A = as_operator(A)
     of_A = getattr(A, "dtype", None)
-    if b.dtype.kind in "biuf":
-        kinds = [kind for kind in (b.dtype, of_A) if isinstance(kind, np.dtype) and kind.kind == "f"]
-        b = b.astype(np.result_type(*kinds) if kinds else np.float64, copy=False)
+    if isinstance(of_A, np.dtype) and of_A.kind == "c":
+        raise ValueError(f"A has dtype {of_A}: {method} expects real entries; use cg or gmres")
+    b = as_floating("b", b, A)
     if b.dtype not in (np.float32, np.float64):
         raise ValueError(f"b has dtype {b.dtype}: {method} expects float32 or float64; convert with b.astype(float)")
-    check_system(A, b, x0 if x0 is None else np.asarray(x0))
+    check_system(A, b, as_floating("x0", x0, A))
     return A, b
 
 

@@ -94,6 +94,35 @@ def test_solve_draws_every_kind_of_problem(tmp_path: Path, options: list[str]) -
     assert code == 0
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["pressure"],
+        ["pressure", "--cells", "enclosed"],
+        ["convection", "--diffusion", "1e-3"],
+        ["convection", "--velocity", "recirculating"],
+        ["helmholtz", "--wavenumber", "12"],
+    ],
+    ids=lambda options: " ".join(options),
+)
+def test_solve_knows_other_problems(tmp_path: Path, options: list[str]) -> None:
+    code, result, _ = run(tmp_path, "solve", "--shape", "24", "20", "--problem", *options)
+    assert code == 0
+    assert result["problem"].startswith(f"{options[0]} 24x20")
+    assert result["outcomes"][0]["residual"] <= 1e-8
+
+
+def test_compare_leaves_out_what_needs_symmetry(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, result, _ = run(tmp_path, "compare", "--problem", "convection", "--fast")
+    ran = {outcome["method"] for outcome in result["outcomes"]}
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("not applicable: "))
+    left_out = set(line.removeprefix("not applicable: ").split(", "))
+    assert code == 0
+    assert {"cg", "minres", "fast poisson", "cg + multigrid"} <= left_out
+    assert {"fgmres", "gmres", "bicgstab", "splu"} <= ran
+    assert not ran & left_out
+
+
 def test_compare_measures_every_method_and_finds_the_discretisation_error(tmp_path: Path) -> None:
     code, result, _ = run(tmp_path, "compare", "--fast")
     outcomes = {outcome["method"]: outcome for outcome in result["outcomes"]}
@@ -135,6 +164,8 @@ def test_not_converging_is_exit_code_1(tmp_path: Path) -> None:
         (["solve", "--matrix", "nowhere.mtx"], "nowhere.mtx"),
         (["solve", "--rtol", "-1", "--shape", "9", "9", "--methods", "cg"], ">= 0"),
         (["solve", "--coefficient", "inclusions", "--rhs", "exact"], "rhs='discrete'"),
+        (["solve", "--problem", "pressure", "--coefficient", "inclusions"], "which takes cells: leave it out"),
+        (["solve", "--problem", "convection", "--methods", "cg", "--shape", "9", "9"], "needs a symmetric A"),
         (["compare", "--bc", "sticky"], "dirichlet, neumann, periodic"),
         (["mpi", "--ranks", "0"], "expected numbers of processes"),
     ],

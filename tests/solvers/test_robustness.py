@@ -19,6 +19,13 @@ from conjugo.solvers.krylov.minres import minres
 from conjugo.solvers.krylov.recycling import RecyclingCG
 from conjugo.solvers.operators.protocol import LinearOperator
 from conjugo.solvers.result import SolveResult, Status
+from conjugo.solvers.solve import solve
+from conjugo.solvers.stationary.chebyshev import chebyshev
+from conjugo.solvers.stationary.gauss_seidel import gauss_seidel
+from conjugo.solvers.stationary.jacobi import jacobi_iteration
+from conjugo.solvers.stationary.red_black import red_black_sor
+from conjugo.solvers.stationary.sor import sor
+from conjugo.solvers.stationary.ssor import ssor_iteration
 
 N = 12
 
@@ -39,7 +46,7 @@ def _amg(A: Any, b: Any, *args: Any, **rule: Any) -> SolveResult:
 
 
 def _deflated(A: Any, b: Any, *args: Any, **rule: Any) -> SolveResult:
-    return deflated_cg(A, b, *args, W=np.linspace(-1, 1, len(b))[:, None].astype(b.dtype), **rule)
+    return deflated_cg(A, b, *args, W=np.linspace(-1, 1, len(b))[:, None], **rule)
 
 
 METHODS: dict[str, Callable[..., SolveResult]] = {
@@ -62,6 +69,17 @@ OWN_M = {"splu", "ruge_stuben"}
 """Methods that bring their own preconditioner."""
 CHECKED_AT_SETUP = {"splu", "ruge_stuben"}
 """Factories that read the entries of A refuse NaN with a ValueError."""
+
+SWEEPS: dict[str, Callable[..., SolveResult]] = {
+    "jacobi_iteration": jacobi_iteration,
+    "gauss_seidel": gauss_seidel,
+    "sor": sor,
+    "ssor_iteration": ssor_iteration,
+    "red_black_sor": red_black_sor,
+    "chebyshev": chebyshev,
+    "solve": lambda A, b, x0=None, **rule: solve(A, b, x0=x0, **rule),
+}
+"""The stationary methods, and the choice of a method."""
 
 every = pytest.mark.parametrize("name", list(METHODS))
 
@@ -252,8 +270,27 @@ def test_blocks_give_the_answers_of_their_columns(name: str) -> None:
         assert np.linalg.norm(B[:, i] - A @ block.x[:, i]) <= bound
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if name not in OWN_M | {"cg"}])
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in OWN_M])
 def test_preconditioner_of_another_size_is_refused(name: str) -> None:
     M: LinearOperator = np.eye(3)
     with pytest.raises(ValueError, match="M has shape"):
         METHODS[name](laplacian(), right_hand_side(), M=M)
+
+
+@pytest.mark.parametrize("name", [*METHODS, *SWEEPS])
+def test_lists_integers_and_slow_formats_are_as_good_as_arrays(name: str) -> None:
+    A, method = laplacian(), (METHODS | SWEEPS)[name]
+    b = np.rint(10 * right_hand_side())
+    wanted = np.linalg.solve(A.toarray(), b)
+    integers, ones = b.astype(int), [1] * (N * N)
+    systems: list[tuple[Any, ...]] = [
+        (A.tocoo(), integers.tolist(), ones),
+        (A.astype(int), integers),
+        (A.toarray().tolist(), integers.astype(np.int8)),
+        (A.toarray().view(np.matrix), integers[:, None].view(np.matrix)),
+        (A.todok(), b.astype(np.float16)),
+    ]
+    for system in systems:
+        result = method(*system, rtol=1e-10).check()
+        assert result.x.dtype == np.float64
+        np.testing.assert_allclose(np.ravel(result.x), wanted, atol=1e-7)

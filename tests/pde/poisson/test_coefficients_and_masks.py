@@ -9,7 +9,7 @@ import pytest
 
 from conjugo.pde import Grid, gaussian_field
 from conjugo.pde.poisson.boundary import make_grid
-from conjugo.pde.poisson.coefficients import COEFFICIENTS, lognormal, smooth_coefficient
+from conjugo.pde.poisson.coefficients import COEFFICIENTS, lognormal, smooth_coefficient, two_phase
 from conjugo.pde.poisson.exact_solutions import plane_wave, product_solution, source
 from conjugo.pde.poisson.masks import CELLS, MASKS, disc, flower, l_shape
 
@@ -32,15 +32,40 @@ def test_contrast(name: str, contrast: float, grid: Grid) -> None:
         assert ratio == pytest.approx(contrast, rel=1e-10)
 
 
-@pytest.mark.parametrize("name", ["lognormal", "inclusions", "channels", "two_phase"])
+@pytest.mark.parametrize("name", ["lognormal", "inclusions", "channels", "two_phase", "noise"])
 def test_seeds(name: str) -> None:
     first, again, other = (COEFFICIENTS[name](GRIDS[1], seed=seed) for seed in (5, 5, 6))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
-def test_two_phase_fraction() -> None:
-    k = COEFFICIENTS["two_phase"](Grid((400, 400), (1.0, 1.0), (0.0, 0.0)), contrast=9.0, fraction=0.3)
+@pytest.mark.parametrize("fraction", [0.1, 0.5, 0.7])
+def test_two_phase_volume_fraction(fraction: float) -> None:
+    k = two_phase(Grid((100, 120), (0.01, 0.01), (0.0, 0.0)), contrast=9.0, fraction=fraction)
+    assert np.mean(k == 9.0) == pytest.approx(fraction, abs=2 / k.size)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        two_phase(GRIDS[1], fraction=fraction + 1)
+
+
+@pytest.mark.parametrize("n", [63, 127])
+def test_two_phase_is_the_same_medium_on_a_finer_grid(n: int) -> None:
+    coarse, fine = (two_phase(Grid((m, m), (1 / (m + 1),) * 2, (1 / (m + 1),) * 2, lengths=(1.0, 1.0)), seed=2)
+                    for m in (n, 2 * n + 1))  # fmt: skip
+    assert np.mean(coarse == fine[1::2, 1::2]) > 0.98  # but for the rounding of the threshold
+
+
+@pytest.mark.parametrize("lag", [1, 2, 4, 16])
+@pytest.mark.parametrize("length", [1 / 64, 1 / 32])
+def test_two_phase_correlation(lag: int, length: float) -> None:
+    """Probability that two points share a phase, of level cuts at the median, over ten draws."""
+    grid = Grid((256, 256), (1 / 256,) * 2, (0.0, 0.0))
+    draws = [two_phase(grid, correlation_length=length, seed=seed) for seed in range(10)]
+    rho = np.exp(-((lag / 256 / length) ** 2) / 2)
+    assert np.mean([k[lag:] == k[:-lag] for k in draws]) == pytest.approx(0.5 + np.arcsin(rho) / np.pi, abs=0.03)
+
+
+def test_noise_fraction() -> None:
+    k = COEFFICIENTS["noise"](Grid((400, 400), (1.0, 1.0), (0.0, 0.0)), contrast=9.0, fraction=0.3)
     assert np.mean(k == 9.0) == pytest.approx(0.3, abs=0.005)  # four standard deviations
 
 

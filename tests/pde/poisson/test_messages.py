@@ -113,5 +113,5 @@ def test_others() -> None:
         with pytest.raises(ValueError, match="2 or 3 axes"):
             MASKS[name](Grid((8,), (1.0,), (0.0,)))
     assert set(COEFFICIENTS) == {
-        "constant", "smooth", "lognormal", "checkerboard", "inclusions", "channels", "two_phase"
+        "constant", "smooth", "lognormal", "checkerboard", "inclusions", "channels", "two_phase", "noise"
     }  # fmt: skip

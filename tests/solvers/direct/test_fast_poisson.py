@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import scipy.sparse.linalg as spla
 from numpy.typing import NDArray
+from tests.solvers.multigrid.grids import line, stretched
 
 from conjugo.solvers.direct.fast_poisson import FastPoisson, fast_poisson
-from conjugo.solvers.operators.separable import Axis, SeparableStencil
+from conjugo.solvers.operators.separable import SeparableStencil
 from conjugo.solvers.parallel import threads
 from conjugo.solvers.result import Status
 
@@ -25,31 +26,6 @@ ENDS = {
     ("nn", "cell"): "dct-2",
     ("p", "cell"): "fft",
 }
-
-
-def line(n: int, ends: str = "dd", centring: str = "vertex", h: float | None = None) -> Axis:
-    """-u'' on one axis."""
-    h = 1.0 / (n + 1) if h is None else h
-    lower, diag, upper, weight = np.full(n, -1.0), np.full(n, 2.0), np.full(n, -1.0), np.ones(n)
-    if ends == "p":
-        return Axis(lower / h**2, diag / h**2, upper / h**2, weight, periodic=True)
-    lower[0] = upper[-1] = 0.0
-    for end, inward, at in zip(ends, (upper, lower), (0, -1), strict=True):
-        if centring == "cell":
-            diag[at] = 3.0 if end == "d" else 1.0
-        elif end == "n":
-            weight[at], inward[at] = 0.5, -2.0
-    return Axis(lower / h**2, diag / h**2, upper / h**2, weight)
-
-
-def stretched(n: int) -> Axis:
-    """A Dirichlet axis whose spacing grows."""
-    h = np.linspace(1.0, 2.0, n + 1) / n
-    weight = (h[:-1] + h[1:]) / 2
-    lower, upper = -1 / (h[:-1] * weight), -1 / (h[1:] * weight)
-    diag = -(lower + upper)
-    lower[0] = upper[-1] = 0.0
-    return Axis(lower, diag, upper, weight)
 
 
 def reference(A: SeparableStencil, b: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -71,7 +47,7 @@ def test_every_pair_of_boundary_conditions(kind: tuple[str, str], other: tuple[s
 
 @pytest.mark.parametrize("method", ["transform", "thomas"])
 def test_three_dimensions_and_stretched_axes(method: str) -> None:
-    A = SeparableStencil((line(7, "p"), stretched(8), line(6, "nn", "vertex")))
+    A = SeparableStencil((line(7, "p"), stretched(8, growth=2.0), line(6, "nn", "vertex")))
     b = np.random.default_rng(1).standard_normal(A.shape[0])
     result = fast_poisson(A, b, rtol=1e-11, method=method)  # type: ignore[arg-type]
     assert result.check().iterations == 1

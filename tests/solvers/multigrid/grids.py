@@ -1,4 +1,4 @@
-"""Axes for the multigrid tests."""
+"""Axes for the tests of multigrid and of the fast direct solves."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def line(n: int, ends: str = "dd", centring: str = "vertex", h: float | None = N
     return Axis(lower / h**2, diag / h**2, upper / h**2, weight)
 
 
-def stretched(n: int) -> Axis:
-    """A Dirichlet axis whose spacing grows by half."""
-    h = np.linspace(1.0, 1.5, n + 1) / n
+def stretched(n: int, growth: float = 1.5) -> Axis:
+    """A Dirichlet axis whose spacing grows from one end to the other."""
+    h = np.linspace(1.0, growth, n + 1) / n
     weight = (h[:-1] + h[1:]) / 2
     lower, upper = -1 / (h[:-1] * weight), -1 / (h[1:] * weight)
     diag = -(lower + upper)
