@@ -9,13 +9,25 @@ import numpy as np
 from conjugo.solvers.krylov.lanczos import extreme_eigenvalues
 from conjugo.solvers.monitor import Monitor, norm, to_host
 from conjugo.solvers.operators.protocol import Array
+from conjugo.solvers.parallel import dot
 from conjugo.solvers.result import Status
 
 ASYMMETRY = 1e-2
 """|z.T r_old| / z.T r above which a preconditioner does not count as symmetric and fixed."""
 
+ROUNDING = 1e-4
+"""|z.T r_old| / (||z|| ||r_old||) up to which a product may be rounding, float32 inside M included."""
+
 COMPARE_EVERY = 8
 """Iterations between two looks at the symmetry of M."""
+
+
+def inner(xp: Any, u: Array, v: Array) -> Any:
+    """Real part of u.H v of each column: a Python float for one NumPy vector, else an array where u is."""
+    if type(u) is np.ndarray and u.ndim == 1:
+        return dot(u, v)
+    product = xp.vecdot(u, v, axis=0)
+    return xp.real(product) if xp.isdtype(product.dtype, "complex floating") else product
 
 
 class Coefficients:
@@ -43,11 +55,14 @@ class Coefficients:
         """Stop collecting: a new Krylov space does not continue the Lanczos matrix."""
         self._first_run = False
 
-    def compare(self, product: Any, rho: Any) -> None:
-        """Note z.T r_old against z.T r: zero for a fixed symmetric M."""
-        product, rho = np.abs(to_host(product)), to_host(rho)
+    def compare(self, r_old: Array, z: Array, rho: Any) -> None:
+        """Note z.T r_old against z.T r: zero for a fixed symmetric M, but for rounding in z."""
+        xp = self.monitor.xp
+        product = np.abs(to_host(inner(xp, r_old, z)))
+        rho, size = to_host(rho), norm(z, xp) * norm(r_old, xp)
         with np.errstate(all="ignore"):
-            self.asymmetry = max(self.asymmetry, float(np.max(np.where(rho > 0, product / rho, 0.0))))
+            seen = np.where((rho > 0) & (product > ROUNDING * size), product / rho, 0.0)
+        self.asymmetry = max(self.asymmetry, float(np.max(seen)))
         if self.asymmetry > ASYMMETRY:  # stagnation is likely: do not wait long for it
             self.monitor.window = min(self.monitor.window, 100)
 

@@ -8,12 +8,11 @@ import numpy as np
 from array_api_compat import device
 from scipy.linalg import get_blas_funcs
 
-from conjugo.solvers.krylov.breakdown import COMPARE_EVERY, Coefficients
+from conjugo.solvers.krylov.breakdown import COMPARE_EVERY, Coefficients, inner
 from conjugo.solvers.krylov.fused_cg import fused_cg, offers_fused_passes
 from conjugo.solvers.krylov.preconditioned import check_fixed_symmetric, check_preconditioner
 from conjugo.solvers.monitor import Callback, Monitor, to_host
 from conjugo.solvers.operators.protocol import Array, LinearOperator, as_operator
-from conjugo.solvers.parallel import dot
 from conjugo.solvers.result import SolveResult
 
 
@@ -101,7 +100,7 @@ def generic_cg(monitor: Monitor, M: LinearOperator | None) -> SolveResult:
     host = isinstance(x, np.ndarray)
     coefficients = Coefficients(monitor, preconditioned=M is not None)
     frozen_below = _just_below(monitor)
-    square: Any = _inner(xp, r, r)
+    square: Any = inner(xp, r, r)
     rnorm: Any = None
     p: Array = None
     r_old: Array = None
@@ -110,26 +109,26 @@ def generic_cg(monitor: Monitor, M: LinearOperator | None) -> SolveResult:
         while monitor.proceed(x, r, rnorm=rnorm):
             if monitor.replaced:
                 r, p, r_old = monitor.r, None, None
-                square = _inner(xp, r, r)
+                square = inner(xp, r, r)
                 coefficients.restart()
             z = monitor.project(r if M is None else M @ r)
-            rho, previous = square if z is r else _inner(xp, r, z), rho
+            rho, previous = square if z is r else inner(xp, r, z), rho
             if r_old is not None:
-                coefficients.compare(_inner(xp, r_old, z), rho)
+                coefficients.compare(r_old, z, rho)
             if p is None:
                 p = xp.asarray(z, copy=True)
             else:
                 p *= _ratio(xp, rho, previous, True)
                 p += z
             q = A @ p
-            curvature = _inner(xp, p, q)
+            curvature = inner(xp, p, q)
             if host and not coefficients.accept(rho, curvature, p):
                 break
             alpha = _ratio(xp, rho, curvature, frozen_below is None or square > frozen_below)
             r_old = xp.asarray(r, copy=True) if M is not None and monitor.iteration % COMPARE_EVERY == 0 else None
             x = _add(x, alpha, p)
             r = _add(r, -alpha, q)
-            square = _inner(xp, r, r)
+            square = inner(xp, r, r)
             if host:
                 rnorm = np.sqrt(square)
             else:
@@ -138,14 +137,6 @@ def generic_cg(monitor: Monitor, M: LinearOperator | None) -> SolveResult:
                     break
                 rnorm = np.sqrt(scalars[2])
     return monitor.result(x, **coefficients.details())
-
-
-def _inner(xp: Any, u: Array, v: Array) -> Any:
-    """Real part of u.H v of each column: a Python float for one NumPy vector, else an array where u is."""
-    if type(u) is np.ndarray and u.ndim == 1:
-        return dot(u, v)
-    product = xp.vecdot(u, v, axis=0)
-    return xp.real(product) if xp.isdtype(product.dtype, "complex floating") else product
 
 
 def _add(y: Array, a: Any, x: Array) -> Array:
@@ -169,5 +160,5 @@ def _just_below(monitor: Monitor) -> Array | None:
     if monitor.b.ndim == 1:
         return None
     xp, eps = monitor.xp, float(monitor.xp.finfo(monitor.b.dtype).eps)
-    square = _inner(xp, monitor.r, monitor.r)
+    square = inner(xp, monitor.r, monitor.r)
     return xp.asarray(monitor.tolerance**2 * (1 - 4 * eps), dtype=square.dtype, device=device(square))

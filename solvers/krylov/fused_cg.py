@@ -55,7 +55,7 @@ def fused_cg(monitor: Monitor, M: LinearOperator | None = None) -> SolveResult:
             z = r if M is None else np.ascontiguousarray(monitor.project(M @ r), dtype=r.dtype)
             previous, rho = rho, square if M is None else dot(r, z)
             if r_old is not None:
-                coefficients.compare(dot(r_old, z), rho)
+                coefficients.compare(r_old, z, rho)
             curvature = A.direction(z, p, rho / previous if previous > 0 else 0.0)
             if not coefficients.accept(rho, curvature, p):
                 break
