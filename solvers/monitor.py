@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
 
@@ -19,6 +20,7 @@ from array_api_compat import array_namespace, device, is_array_api_obj
 from numpy.typing import NDArray
 
 from conjugo.solvers.operators.protocol import Array, LinearOperator, as_operator
+from conjugo.solvers.parallel import dot
 from conjugo.solvers.result import SolveResult, Status
 
 REPLACEMENTS = 3
@@ -58,9 +60,7 @@ def norm(v: Array, xp: Any = None) -> NDArray[np.float64]:
     """
     xp = array_namespace(v) if xp is None else xp
     with np.errstate(over="ignore", under="ignore"):
-        square = (
-            np.asarray(np.vdot(v, v).real) if type(v) is np.ndarray and v.ndim == 1 else to_host(square_norm(v, xp))
-        )
+        square = np.asarray(dot(v, v)) if type(v) is np.ndarray and v.ndim == 1 else to_host(square_norm(v, xp))
     small, large = (1e-30, 1e30) if str(v.dtype).endswith(("float32", "complex64")) else (1e-280, 1e280)
     if np.all((square > small) & (square < large)):
         return np.asarray(np.sqrt(square, dtype=np.float64))
@@ -175,6 +175,8 @@ class Monitor:
         Copies to start from: x0 (or zeros) and b - A x0.
     replaced : bool
         True for one iteration after the true residual took the recurrence's place.
+    from_zero : bool
+        Whether x starts at zero, so that r is b.
     window : int
         Iterations in which the best residual must fall by 1 %; a method may set its own.
     details : dict
@@ -225,11 +227,11 @@ class Monitor:
         self._verified = False
         self._limits: Any = float(self.tolerance) if b.ndim == 1 else self.tolerance
         self._nullspace = self._declared_nullspace()
-        if x0 is None or not np.any(self.bnorm):
-            self.x, self.r = xp.zeros_like(b), xp.asarray(b, copy=True)
+        self.from_zero = x0 is None or not np.any(self.bnorm)
+        if x0 is None or self.from_zero:
+            self.x = xp.zeros(tuple(b.shape), dtype=b.dtype, device=device(b))
         else:  # a column b = 0 has the solution 0, whatever x0
             self.x = x0 * xp.asarray(self.bnorm > 0, dtype=b.dtype, device=device(b))
-            self.r = b - A @ self.x
         self._check_consistency()
 
     def __enter__(self) -> Self:
@@ -242,6 +244,12 @@ class Monitor:
             self.fail(Status.STOPPED, "interrupted; x holds the last iterate")
             return True
         return False
+
+    @cached_property
+    def r(self) -> Array:
+        """The residual to start from or, after a replacement, to go on from; made when first asked for."""
+        r = self.xp.asarray(self.b, copy=True) if self.from_zero else self.b - self.A @ self.x
+        return self.project(r) if self.status is None else r
 
     @property
     def iteration(self) -> int:
@@ -404,5 +412,3 @@ class Monitor:
                 "project it out with N = A.nullspace; b = b - N @ (N.T @ b)"
             )
             self.fail(Status.STAGNATED, note)
-        else:
-            self.r = self.project(self.r)

@@ -13,6 +13,7 @@ from conjugo.solvers.krylov.fused_cg import fused_cg, offers_fused_passes
 from conjugo.solvers.krylov.preconditioned import check_fixed_symmetric, check_preconditioner
 from conjugo.solvers.monitor import Callback, Monitor, to_host
 from conjugo.solvers.operators.protocol import Array, LinearOperator, as_operator
+from conjugo.solvers.parallel import dot
 from conjugo.solvers.result import SolveResult
 
 
@@ -142,7 +143,7 @@ def generic_cg(monitor: Monitor, M: LinearOperator | None) -> SolveResult:
 def _inner(xp: Any, u: Array, v: Array) -> Any:
     """Real part of u.H v of each column: a Python float for one NumPy vector, else an array where u is."""
     if type(u) is np.ndarray and u.ndim == 1:
-        return float(np.vdot(u, v).real)
+        return dot(u, v)
     product = xp.vecdot(u, v, axis=0)
     return xp.real(product) if xp.isdtype(product.dtype, "complex floating") else product
 

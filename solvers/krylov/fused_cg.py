@@ -10,6 +10,7 @@ import numpy as np
 from conjugo.solvers.krylov.breakdown import COMPARE_EVERY, Coefficients
 from conjugo.solvers.monitor import Monitor
 from conjugo.solvers.operators.protocol import Array, LinearOperator
+from conjugo.solvers.parallel import dot
 from conjugo.solvers.result import SolveResult
 
 _PROJECT_EVERY = 50
@@ -50,11 +51,11 @@ def fused_cg(monitor: Monitor, M: LinearOperator | None = None) -> SolveResult:
             elif M is None and monitor.iteration % _PROJECT_EVERY == _PROJECT_EVERY - 1:
                 r = monitor.project(r)
             if rnorm is None:
-                square = float(np.vdot(r, r))
+                square = dot(r, r)
             z = r if M is None else np.ascontiguousarray(monitor.project(M @ r), dtype=r.dtype)
-            previous, rho = rho, square if M is None else float(np.vdot(r, z))
+            previous, rho = rho, square if M is None else dot(r, z)
             if r_old is not None:
-                coefficients.compare(float(np.vdot(r_old, z)), rho)
+                coefficients.compare(dot(r_old, z), rho)
             curvature = A.direction(z, p, rho / previous if previous > 0 else 0.0)
             if not coefficients.accept(rho, curvature, p):
                 break

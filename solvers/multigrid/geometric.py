@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conjugo.solvers.kernels.tensor_cycle import run_schedule
-from conjugo.solvers.kernels.tensor_sweeps import ascend, descend, plane_places
+from conjugo.solvers.kernels.tensor_sweeps import plane_places
 from conjugo.solvers.multigrid.layout import Axes, Layout, Transfers
-from conjugo.solvers.multigrid.schedule import ASCEND, DEFECT, DESCEND, Cycle, ascent, schedule
+from conjugo.solvers.multigrid.schedule import DEFECT, Cycle, ascent, schedule
 from conjugo.solvers.multigrid.transfers import coarsen, strength
 from conjugo.solvers.operators.separable import Axis, SeparableStencil
-from conjugo.solvers.parallel import get_threads, run_rows
+from conjugo.solvers.operators.stencil import SERIAL_BELOW
+from conjugo.solvers.parallel import get_threads, run_team
 
 type Smoother = Literal["red_black", "chebyshev"]
 
@@ -24,8 +25,6 @@ _DIRECT = 1100
 """Unknowns up to which a level without two colours is solved directly rather than smoothed by Chebyshev."""
 _ALIKE = 2.0
 """Axes are coarsened whose coupling is within this factor of the strongest: point smoothing serves no others."""
-_THREADED = 100_000
-"""Unknowns from which a level is shared out over threads."""
 
 
 def _three(axes: tuple[Axis, ...]) -> Axes:
@@ -61,45 +60,45 @@ def _two_colours(axes: Axes) -> bool:
 class TensorHierarchy:
     """The levels of a separable operator, and one cycle over them.
 
-    Parameters
-    ----------
-    A : SeparableStencil
-        Symmetric, positive (semi-)definite.
-    cycle : {"V", "W", "F"}
-        Order of the visits.
-    smoother : {"red_black", "chebyshev"}
-        Red-black Gauss-Seidel, or Chebyshev-Jacobi of degree 2 a sweep. A level with a periodic axis of an odd
-        number of nodes has no two colours: it takes Chebyshev, or is the coarsest where it is small.
-    sweeps : int
-        Smoothing sweeps before and after the coarse correction; one is fused and fastest.
-    symmetric : bool
-        Post-smooth with the colours in reverse, so that the cycle is symmetric.
-    dtype : dtype
-        float32 or float64, of the levels and the cycle's arguments.
-    full : bool
-        Also prepare `first_guess`, the ascent of full multigrid; needs cycle "V".
+        Parameters
+        ----------
+        A : SeparableStencil
+            Symmetric, positive (semi-)definite.
+        cycle : {"V", "W", "F"}
+            Order of the visits.
+        smoother : {"red_black", "chebyshev"}
+            Red-black Gauss-Seidel, or Chebyshev-Jacobi of degree 2 a sweep. A level with a periodic axis of an odd
+            number of nodes has no two colours: it takes Chebyshev, or is the coarsest where it is small.
+        sweeps : int
+            Smoothing sweeps before and after the coarse correction; one is fused and fastest.
+        symmetric : bool
+            Post-smooth with the colours in reverse, so that the cycle is symmetric.
+        dtype : dtype
+            float32 or float64, of the levels and the cycle's arguments.
+        full : bool
+            Also prepare `first_guess`, the ascent of full multigrid; needs cycle "V".
 
-    Notes
-    -----
-    In row-scaled form A' = W^{-1} A = sum_a T_a + shift. Each axis is coarsened on its own, to
-    T_c = W_c^{-1} P^T W T P with W_c = P^T W lumped, so that every coarse operator is separable again with three
-    numbers a node and axis; for 2^k - 1 nodes between Dirichlet walls it is the textbook's rediscretisation. The
-    restriction is R = W_c^{-1} P^T W (full weighting). Axes coupled less than half as strongly as the strongest one
-    wait, since point smoothing does not smooth along them.
+        Notes
+        -----
+        In row-scaled form A' = W^{-1} A = sum_a T_a + shift. Each axis is coarsened on its own, to
+        T_c = W_c^{-1} P^T W T P with W_c = P^T W lumped, so that every coarse operator is separable again with three
+        numbers a node and axis; for 2^k - 1 nodes between Dirichlet walls it is the textbook's rediscretisation. The
+        restriction is R = W_c^{-1} P^T W (full weighting). Axes coupled less than half as strongly as the strongest one
+        wait, since point smoothing does not smooth along them.
 
-    References
-    ----------
-    .. [1] U. Trottenberg, C. Oosterlee, A. Schueller, Multigrid, Academic Press 2001, sections 2.5, 4.5 and 5.1.
+        References
+        ----------
+        .. [1] U. Trottenberg, C. Oosterlee, A. Schueller, Multigrid, Academic Press 2001, sections 2.5, 4.5 and 5.1.
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from conjugo.solvers.multigrid.geometric import TensorHierarchy
-    >>> from conjugo.solvers.operators.separable import Axis, SeparableStencil
-    >>> line = Axis(np.r_[0.0, -np.ones(6)], np.full(7, 2.0), np.r_[-np.ones(6), 0.0], np.ones(7))
-    >>> hierarchy = TensorHierarchy(SeparableStencil((line, line)))
-    >>> hierarchy.grid_shapes
-    [(7, 7), (3, 3)]
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from conjugo.solvers.multigrid.geometric import TensorHierarchy
+        >>> from conjugo.solvers.operators.separable import Axis, SeparableStencil
+        >>> line = Axis(np.r_[0.0, -np.ones(6)], np.full(7, 2.0), np.r_[-np.ones(6), 0.0], np.ones(7))
+        >>> hierarchy = TensorHierarchy(SeparableStencil((line, line)))
+        >>> hierarchy.grid_shapes
+        [(7, 7), (3, 3)]
     """
 
     def __init__(
@@ -134,7 +133,6 @@ class TensorHierarchy:
         self._table, self._coef = layout.table, layout.coefficients(self.dtype)
         self._store = np.zeros(layout.places, dtype=self.dtype)
         self._works = [np.zeros(self._work_size(), dtype=self.dtype)]
-        self._segments = self._cut(sizes)
         self._ends = [(k, j, axis.weight[j]) for k, axis in enumerate(A.axes) for j in np.flatnonzero(axis.weight != 1)]
         self._scaled = np.empty(A.grid_shape, dtype=self.dtype) if self._ends else None
 
@@ -175,14 +173,6 @@ class TensorHierarchy:
         n1, n2 = int(self._table[0, 1]), int(self._table[0, 2])
         return 13 * plane_places(n1, n2) + (n1 + 1) * n2 + 64
 
-    def _cut(self, sizes: list[int]) -> list[tuple[bool, NDArray[np.int64]]]:
-        """Cut the schedule into single passes that threads share and stretches for one compiled call."""
-        large = [op in (DESCEND, ASCEND) and sizes[level] >= _THREADED for op, level in self._schedule]
-        edges = [k for k in range(1, len(large)) if large[k] or large[k - 1]]
-        parts = np.split(self._schedule, edges)
-        starts = [0, *edges]
-        return [(large[start], np.ascontiguousarray(part)) for start, part in zip(starts, parts, strict=True)]
-
     @property
     def grid_shapes(self) -> list[tuple[int, ...]]:
         """Shape of every level, finest first."""
@@ -203,18 +193,7 @@ class TensorHierarchy:
         r, z : grid-shaped, C-contiguous, of the hierarchy's dtype
             Right-hand side (not changed) and result.
         """
-        b0, z0 = self._row_scaled(r).reshape(-1), z.reshape(-1)
-        threads = get_threads()
-        if threads == 1 or len(self._segments) == 1:
-            self._run(self._schedule, b0, z0)
-            return
-        while len(self._works) < threads:
-            self._works.append(np.zeros_like(self._works[0]))
-        for shared, part in self._segments:
-            if shared:
-                self._share(int(part[0, 0]), int(part[0, 1]), b0, z0, threads)
-            else:
-                self._run(part, b0, z0)
+        self._run(self._schedule, self._row_scaled(r).reshape(-1), z.reshape(-1))
 
     def first_guess(self, r: NDArray[Any], z: NDArray[Any]) -> None:
         """Full multigrid up to the finest level: z = cubic interpolation of the next level's solution.
@@ -235,29 +214,14 @@ class TensorHierarchy:
             np.moveaxis(self._scaled, axis, 0)[j] /= weight
         return self._scaled
 
-    def _run(self, part: NDArray[np.int64], b0: NDArray[Any], z0: NDArray[Any]) -> None:
-        mirrored = int(self.symmetric)
-        run_schedule(part, b0, z0, self._store, self._coef, self._table, self._works[0], mirrored, self.sweeps)
+    def _run(self, schedule: NDArray[np.int64], b0: NDArray[Any], z0: NDArray[Any]) -> None:
+        """Carry out a schedule, on several threads where the grid is large."""
+        size = get_threads() if b0.size >= SERIAL_BELOW else 1
+        while len(self._works) < size:
+            self._works.append(np.zeros_like(self._works[0]))
 
-    def _vector(self, level: int, column: int, finest: NDArray[Any]) -> NDArray[Any]:
-        if level == 0:
-            return finest
-        start = self._table[level, column]
-        return self._store[start : start + math.prod(self._table[level, :3])]
+        def member(rank: int, members: int, arrivals: NDArray[np.int64]) -> None:
+            places = (self._store, self._coef, self._table, self._works[rank], int(self.symmetric), self.sweeps)
+            run_schedule(schedule, b0, z0, *places, rank, members, arrivals)
 
-    def _share(self, op: int, level: int, b0: NDArray[Any], z0: NDArray[Any], threads: int) -> None:
-        """One fused pass on several threads."""
-        g = self._table[level]
-        b, half = self._vector(level, 26, b0), self._store[g[28] :]
-        planes = int(g[3] if op == DESCEND else g[0])
-
-        def work(lo: int, hi: int) -> None:
-            room = self._works[-(-lo * threads // planes)]
-            if op == DESCEND:
-                coarse = self._vector(level + 1, 26, b0)
-                descend(b, half, coarse, self._coef, g, room, lo, hi, 1 - int(self.symmetric))
-            else:
-                e, z = self._vector(level + 1, 27, z0), self._vector(level, 27, z0)
-                ascend(b, half, e, z, self._coef, g, room, lo, hi, int(self.symmetric))
-
-        run_rows(work, planes, threads)
+        run_team(member, size)

@@ -17,6 +17,7 @@ from conjugo.solvers.multigrid.schedule import Cycle
 from conjugo.solvers.operators.protocol import Array
 from conjugo.solvers.operators.separable import SeparableStencil
 from conjugo.solvers.operators.variable import VariableStencil
+from conjugo.solvers.parallel import dot
 from conjugo.solvers.parallel import threads as use_threads
 from conjugo.solvers.result import SolveResult, Status
 
@@ -79,8 +80,9 @@ class Multigrid:
     A : SeparableStencil or VariableStencil
         Symmetric, positive (semi-)definite. The first gets the tensor-product hierarchy (any size, boundary condition
         and spacing), the second black-box coarsening (varying coefficients, masks).
-    cycle : {"V", "W", "F"}
-        Order in which the levels are visited.
+    cycle : {"V", "W", "F"}, optional
+        Order in which the levels are visited. Default V for a SeparableStencil and W for a VariableStencil, where
+        jumps of the coefficient need it: there W visits twice from the second coarse level on, for little.
     smoother : {"red_black", "chebyshev"}
         Red-black Gauss-Seidel in fused passes, or Chebyshev-Jacobi of degree 2 a sweep.
     sweeps : int
@@ -138,7 +140,7 @@ class Multigrid:
         self,
         A: SeparableStencil | VariableStencil,
         *,
-        cycle: Cycle = "V",
+        cycle: Cycle | None = None,
         smoother: Smoother = "red_black",
         sweeps: int = 1,
         symmetric: bool = False,
@@ -151,17 +153,19 @@ class Multigrid:
                 f"A is a {type(A).__name__}: expected a SeparableStencil or a VariableStencil; for a sparse matrix use "
                 "ruge_stuben(A) or smoothed_aggregation(A)"
             )
+        if cycle is None:
+            cycle = "V" if isinstance(A, SeparableStencil) else "W"
         _choose("cycle", cycle, ("V", "W", "F"))
         _choose("smoother", smoother, ("red_black", "chebyshev"))
         _choose("precision", precision, ("float32", "float64"))
         if sweeps < 1:
             raise ValueError(f"sweeps = {sweeps}: expected at least 1")
-        self.symmetric = symmetric
         self._A = A if A.dtype == np.float64 else A.astype(np.float64)
         self._name = f"{cycle}({sweeps}, {sweeps}) {smoother}"
         self._threads = threads
         options = {"cycle": cycle, "smoother": smoother, "sweeps": sweeps, "symmetric": symmetric}
         self._hierarchy = _hierarchy(self._A, **options, dtype=np.dtype(precision))
+        self.symmetric = self._hierarchy.symmetric
         self._r = np.empty(A.grid_shape, dtype=precision)
         self._z = np.empty(A.grid_shape, dtype=precision)
         self.setup_seconds = time.perf_counter() - started
@@ -214,9 +218,12 @@ class Multigrid:
 
     def _once(self, r: NDArray[Any]) -> NDArray[Any]:
         """One cycle, r scaled so that float32 holds it."""
-        largest = float(np.max(np.abs(r), initial=0.0))
-        scale = largest if largest > 0 and not _SAFE[0] < largest < _SAFE[1] else 1.0
-        np.divide(r.reshape(self._r.shape), scale, out=self._r, casting="same_kind")
+        size = _norm(r)
+        scale = size if size > 0 and not _SAFE[0] < size < _SAFE[1] else 1.0
+        if scale == 1.0:
+            np.copyto(self._r, r.reshape(self._r.shape), casting="same_kind")
+        else:
+            np.divide(r.reshape(self._r.shape), scale, out=self._r, casting="same_kind")
         self._hierarchy.cycle(self._r, self._z)
         z = self._z.ravel().astype(np.result_type(r.dtype, np.float32))
         N = self._A.nullspace
@@ -279,9 +286,11 @@ class Multigrid:
         monitor = Monitor("multigrid", self._A, np.ascontiguousarray(b), x0, atol=atol, callback=callback, **k)
         monitor.window = _PATIENCE
         x, r, z = monitor.x, self._r, self._z
-        np.copyto(r, monitor.r.reshape(r.shape), casting="same_kind")
-        rnorm = _norm(monitor.r)
-        monitor.r = None
+        if monitor.from_zero:
+            np.copyto(r, monitor.b.reshape(r.shape), casting="same_kind")
+            rnorm = float(monitor.bnorm)
+        else:
+            rnorm = np.sqrt(self._A.residual(monitor.b, x, r))
         N = self._A.nullspace
         with monitor:
             while monitor.proceed(x, rnorm=rnorm, exact=True):
@@ -306,7 +315,8 @@ class Multigrid:
 
 def _norm(v: NDArray[Any]) -> float:
     """Euclidean norm that neither over- nor underflows."""
-    square = float(np.vdot(v, v)) if v.dtype == np.float64 else float(np.vdot(v.astype(np.float64), v))
+    wide = v.astype(np.float64, copy=False)
+    square = dot(wide, wide)
     if 1e-280 < square < 1e280:
         return float(np.sqrt(square))
     largest = float(np.max(np.abs(v), initial=0.0))

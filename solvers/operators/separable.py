@@ -11,7 +11,6 @@ import scipy.sparse as sp
 from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
-from conjugo.solvers.kernels import separable as kernels
 from conjugo.solvers.operators.protocol import Array
 from conjugo.solvers.operators.stencil import Stencil
 
@@ -93,7 +92,7 @@ class SeparableStencil(Stencil):
     array([2., 2., 2., 2.])
     """
 
-    _kernels = kernels
+    _kernels_home = "conjugo.solvers.kernels.separable"
 
     def __init__(
         self,

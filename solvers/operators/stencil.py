@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
+from importlib import import_module
 from types import ModuleType
 from typing import Any, Self
 
@@ -56,7 +57,7 @@ class Stencil:
     grid_shape: tuple[int, ...]
     dtype: np.dtype[Any]
     nullspace: NDArray[np.float64] | None
-    _kernels: ModuleType
+    _kernels_home: str
 
     def _coefficients(self) -> tuple[Any, ...]:
         """Leading arguments of every kernel."""
@@ -74,6 +75,11 @@ class Stencil:
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
         return self._size, self._size
+
+    @cached_property
+    def _kernels(self) -> ModuleType:
+        """The compiled kernels, loaded when first needed: building an operator compiles nothing."""
+        return import_module(self._kernels_home)
 
     @cached_property
     def _size(self) -> int:

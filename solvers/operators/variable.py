@@ -10,7 +10,6 @@ import scipy.sparse as sp
 from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
-from conjugo.solvers.kernels import variable as kernels
 from conjugo.solvers.operators.protocol import Array
 from conjugo.solvers.operators.stencil import Stencil
 
@@ -43,7 +42,7 @@ class VariableStencil(Stencil):
     array([1., 2.])
     """
 
-    _kernels = kernels
+    _kernels_home = "conjugo.solvers.kernels.variable"
 
     def __init__(
         self,
