@@ -119,7 +119,7 @@ def build(spec: ProblemSpec, shape: tuple[int, ...] | None = None) -> LinearProb
     if spec.problem == "helmholtz":
         coarser = min(n / m for n, m in zip(size, spec.shape, strict=True))  # as many points a wavelength as asked for
         return helmholtz(size, wavenumber=spec.wavenumber * min(1.0, coarser), mask=spec.mask, **common)
-    k = {"coefficient": spec.coefficient, "contrast": spec.contrast, "anisotropy": spec.anisotropy}
+    k: dict[str, Any] = {"coefficient": spec.coefficient, "contrast": spec.contrast, "anisotropy": spec.anisotropy}
     return poisson(size, mask=spec.mask, shift=spec.shift, **k, **common)
 
 

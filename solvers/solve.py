@@ -7,9 +7,10 @@ from typing import Any
 
 from conjugo.solvers.auto import Choice, candidates
 from conjugo.solvers.methods import METHODS, describe_methods, run
-from conjugo.solvers.monitor import Callback, as_floating, check_system
+from conjugo.solvers.monitor import Callback
 from conjugo.solvers.operators.protocol import Array, LinearOperator, as_operator
 from conjugo.solvers.result import SolveResult, Status
+from conjugo.solvers.system import as_floating, check_system
 
 __all__ = ["METHODS", "describe_methods", "solve"]
 

@@ -11,9 +11,10 @@ import scipy.sparse.linalg as spla
 from numpy.typing import NDArray
 
 from conjugo.solvers.adapters.host import HostOperator, like, to_csr, to_numpy
-from conjugo.solvers.monitor import REPLACEMENTS, Callback, Monitor, as_floating, check_system
+from conjugo.solvers.monitor import REPLACEMENTS, Callback, Monitor
 from conjugo.solvers.operators.protocol import Array, LinearOperator, as_operator
 from conjugo.solvers.result import SolveResult, Status
+from conjugo.solvers.system import as_floating, check_system
 
 
 class Factorization:

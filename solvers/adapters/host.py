@@ -11,9 +11,9 @@ import scipy.sparse as sp
 from array_api_compat import array_namespace, device, is_torch_array
 from numpy.typing import NDArray
 
-from conjugo.solvers.monitor import as_floating, check_system
 from conjugo.solvers.operators.protocol import Array, LinearOperator, as_operator
 from conjugo.solvers.result import SolveResult, Status
+from conjugo.solvers.system import as_floating, check_system
 
 _WORST_FIRST = (
     Status.NONFINITE,

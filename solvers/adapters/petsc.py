@@ -14,9 +14,10 @@ from conjugo.solvers.adapters.host import joined, like, to_numpy
 from conjugo.solvers.adapters.petsc_objects import as_mat, load_petsc, make_ksp, parse_options
 from conjugo.solvers.adapters.petsc_run import KSPRun
 from conjugo.solvers.krylov.preconditioned import check_preconditioner
-from conjugo.solvers.monitor import Callback, as_floating, check_system
+from conjugo.solvers.monitor import Callback
 from conjugo.solvers.operators.protocol import Array, LinearOperator, as_operator
 from conjugo.solvers.result import SolveResult
+from conjugo.solvers.system import as_floating, check_system
 
 _log = logging.getLogger(__name__)
 

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from conjugo.solvers.krylov.columns import on_host
 from conjugo.solvers.krylov.deflated import Deflation, deflated_cg
 from conjugo.solvers.krylov.preconditioned import check_preconditioner
-from conjugo.solvers.monitor import Callback, as_floating, check_system
+from conjugo.solvers.monitor import Callback
 from conjugo.solvers.operators.protocol import Array, LinearOperator, as_operator
 from conjugo.solvers.result import SolveResult
+from conjugo.solvers.system import as_floating, check_system
 
 
 class RecyclingCG:

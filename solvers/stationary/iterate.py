@@ -9,9 +9,10 @@ import numpy as np
 from array_api_compat import is_array_api_obj
 from numpy.typing import NDArray
 
-from conjugo.solvers.monitor import Callback, Monitor, as_floating, check_system
+from conjugo.solvers.monitor import Callback, Monitor
 from conjugo.solvers.operators.protocol import Array, LinearOperator, as_operator
 from conjugo.solvers.result import SolveResult
+from conjugo.solvers.system import as_floating, check_system
 
 type Step = Callable[[NDArray[Any], NDArray[Any]], float]
 """One iteration on one column, in place: step(x, b) returns ||b - A x||^2 afterwards."""
