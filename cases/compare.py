@@ -76,9 +76,10 @@ def compare(config: Config, problem: LinearProblem, methods: Sequence[Method]) -
         for method in bar:
             bar.set_postfix_str(method.name)
             try:
-                if best is None and config.has_discretisation_error:
-                    best = reference_error(problem)
-                warm_up(method, small)
+                with stop.hold():
+                    if best is None and config.has_discretisation_error:
+                        best = reference_error(problem)
+                    warm_up(method, small)
                 outcome = typical(method, problem, config)
             except KeyboardInterrupt:
                 break

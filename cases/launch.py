@@ -23,6 +23,18 @@ class Interrupt:
     """Whether Ctrl-C was pressed, even where a solver answered it by returning what it had."""
 
     happened: bool = False
+    held: bool = False
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Put a first Ctrl-C off to the end of the block: loading compiled code would lose it, or break."""
+        self.held = True
+        try:
+            yield
+        finally:
+            self.held = False
+        if self.happened:
+            raise KeyboardInterrupt
 
 
 @contextmanager
@@ -31,8 +43,9 @@ def interruptible() -> Iterator[Interrupt]:
     seen = Interrupt()
 
     def remember(signum: int, frame: FrameType | None) -> None:
-        seen.happened = True
-        raise KeyboardInterrupt
+        first, seen.happened = not seen.happened, True
+        if not (seen.held and first):
+            raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():  # only the main thread hears signals
         yield seen

@@ -23,7 +23,7 @@ from conjugo.cases.methods import choose
 from conjugo.cases.runs import Run
 from conjugo.cases.spec import ProblemSpec, build, small_shape
 from conjugo.cases.table import Table, scientific, seconds
-from conjugo.cases.trial import REFUSED, Outcome, run_trial
+from conjugo.cases.trial import REFUSED, Outcome, run_trial, warm_up
 from conjugo.pde.problem import LinearProblem
 
 
@@ -54,11 +54,14 @@ def main(config: Config) -> Path:
     problem = build(config)
     methods = choose(config.methods, problem)
     run = Run("poisson", config, config.folder)
+    small = build(config, small_shape(config))
     outcomes: list[Outcome] = []
     with interruptible() as stop, tqdm(methods, desc="solve", unit="method", leave=False, disable=None) as bar:
         for method in bar:
             bar.set_postfix_str(method.name)
             try:
+                with stop.hold():
+                    warm_up(method, small)
                 outcome = run_trial(method, problem, rtol=config.rtol, budget=config.budget, maxiter=config.maxiter)
             except KeyboardInterrupt:
                 break
