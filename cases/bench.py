@@ -54,6 +54,8 @@ class Config:
     """poisson: races of solvers, then the kernels' figures; kernels: the latter only."""
     problems: tuple[str, ...] = ()
     """Problems to race on (c2 c3 v2 "v2 1e6" "v2 noise" m2 v3); default all."""
+    methods: tuple[str, ...] = ()
+    """Methods that race, ours and peers; default all (the slow ones take most of the time)."""
     repeats: int = 5
     """Interleaved repeats, of which the median counts; solvers slower than ten seconds run once."""
     budget: float = 120.0
@@ -74,6 +76,7 @@ def main(config: Config) -> Path:
     for name in names:
         if name not in PROBLEMS:
             raise ValueError(f"problem {name!r} is unknown; these exist: {', '.join(PROBLEMS)}")
+    contenders(config.methods)
     if config.repeats < 1:
         raise ValueError(f"repeats = {config.repeats}: expected at least 1; five or more give a fair median")
     run = Run("bench", config, config.folder)
@@ -99,7 +102,7 @@ def race_on(name: str, config: Config) -> dict[str, Lap]:
     """Race all methods that suit a problem."""
     spec = _spec(config, name)
     problem = build(spec)
-    methods = [m for m in contenders() if m.installed and m.suits(problem)]
+    methods = [m for m in contenders(config.methods) if m.installed and m.suits(problem)]
     small = build(spec, SMALL[len(spec.shape)])
     repeats = 1 if config.fast else config.repeats
     with tqdm(total=repeats * len(methods), desc=name, unit="run", leave=False, disable=None) as bar:
@@ -118,9 +121,14 @@ def race_on(name: str, config: Config) -> dict[str, Lap]:
     return {lap.method: lap for lap in laps}
 
 
-def contenders() -> list[Method]:
-    """Our methods that race, then the peers."""
-    return [method for method in METHODS if method.name in OURS] + list(PEERS)
+def contenders(names: Sequence[str] = ()) -> list[Method]:
+    """Our methods that race, then the peers; those named, if any."""
+    racing = [method for method in METHODS if method.name in OURS] + list(PEERS)
+    known = [method.name for method in racing]
+    for name in names:
+        if name not in known:
+            raise ValueError(f"method {name!r} does not race; these do: {', '.join(known)}")
+    return [method for method in racing if not names or method.name in names]
 
 
 def lap_table(laps: Any) -> Table:
