@@ -200,7 +200,7 @@ class _Local:
         self.shape = (rows, rows)
 
     def __matmul__(self, x: Array) -> Array:
-        raise NotImplementedError
+        raise TypeError("only the shape of a local part is known: multiply by the distributed Mat")
 
 
 def petsc(
