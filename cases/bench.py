@@ -90,11 +90,10 @@ def main(config: Config) -> Path:
             for name in names if config.suite == "poisson" else ():
                 results[name] = race_on(name, config)
                 print(f"\n{name}: {_describe(config, name)}\n\n{lap_table(results[name].values()).text()}")
-            verdicts = bars.race_verdicts(results)
             verdicts += measure_kernels(KernelSizes.small() if config.fast else KernelSizes(repeats=config.repeats))
         except KeyboardInterrupt:
-            pass  # report() below writes what was reached
-    report(run, config, results, verdicts, interrupted=stop.happened)
+            print("interrupted: this is what was reached")
+    report(run, config, results, bars.race_verdicts(results) + verdicts, interrupted=stop.happened)
     return run.folder
 
 
