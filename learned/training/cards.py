@@ -79,7 +79,7 @@ def write_card(
     card = Path(path).with_suffix(".md")
     if not limits:
         raise ValueError("limits is empty: say at least where the model was not tried")
-    facts = {
+    facts: dict[str, Score] = {
         "parameters": f"{parameters:,}",
         "seed": seed,
         "training time": f"{seconds:.0f} s on {device}",

@@ -52,7 +52,7 @@ class World:
             return
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
         distributed.all_reduce(flat)
-        for tensor, total in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+        for tensor, total in zip(tensors, torch.split(flat, [tensor.numel() for tensor in tensors]), strict=True):
             tensor.copy_(total.view_as(tensor))
 
     def share_first(self, tensors: list[Tensor]) -> None:
@@ -153,7 +153,8 @@ def parts(batch: Any, world: World, accumulate: int) -> list[tuple[float, Any]]:
     Notes
     -----
     With c = size * accumulate parts, part j of a process takes the rows (rank + size j)::c of the batch and weighs
-    (its rows) / (all rows), so that a loss that is a mean over rows, and its gradient, add up to those of the whole batch.
+    (its rows) / (all rows), so that a loss that is a mean over rows, and its gradient, add up to those of the whole
+    batch.
 
     Examples
     --------

@@ -22,7 +22,8 @@ class EMA:
     Notes
     -----
     After step k = 1, 2, ... the average is e_k = d_k e_{k-1} + (1 - d_k) w_k with d_k = min(d, k / (k + 9)) and
-    e_0 = w_0. The smaller d_k of the first steps forgets the weights that the model began with, which a short run would keep.
+    e_0 = w_0. The smaller d_k of the first steps forgets the weights that the model began with, which a short run
+    would keep.
 
     Examples
     --------

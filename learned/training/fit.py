@@ -8,20 +8,18 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
 from conjugo.learned.training.config import FitConfig
-from conjugo.learned.training.devices import to_device
-from conjugo.learned.training.distributed import World, joined, parts
+from conjugo.learned.training.distributed import joined
 from conjugo.learned.training.history import History, StepRecord
 from conjugo.learned.training.interrupt import Stop
+from conjugo.learned.training.passes import Loss, check_finite, gradients, validate
 from conjugo.learned.training.randomness import seeded
 from conjugo.learned.training.state import State
 
 __all__ = ["Batches", "FitConfig", "History", "Loss", "StepRecord", "fit"]
-
-type Loss = Callable[[nn.Module, Any], Tensor]
 
 
 class Batches(Protocol):
@@ -81,9 +79,9 @@ def fit(
 
     Notes
     -----
-    A step is w <- AdamW(w, g min(1, clip / ||g||)) with the gradient g of the loss over the whole batch. On the CPU a run
-    that was killed and resumed ends with the same bits as one that was not. Under `torchrun` every process calls `fit`
-    with the same arguments, and none needs to know; see `distributed`.
+    A step is w <- AdamW(w, g min(1, clip / ||g||)) with the gradient g of the loss over the whole batch. On the CPU a
+    run that was killed and resumed ends with the same bits as one that was not. Under `torchrun` every process calls
+    `fit` with the same arguments; see `distributed`.
 
     References
     ----------
@@ -121,8 +119,7 @@ def fit(
                 rate = state.advance()
                 score = None
                 if validation and state.step % config.validate_every == 0:
-                    score = validate(called, loss, validation, state)
-                    state.judge(score)
+                    score = state.judge(validate(called, loss, validation, state))
                 record = state.note(value, rate, norm, score)
                 if state.step % config.checkpoint_every == 0 or state.step == config.steps or stopping:
                     state.save(path, batches)
@@ -133,57 +130,3 @@ def fit(
         if validation and state.validation[-1][0] < state.step:
             state.judge(validate(called, loss, validation, state))
         return state.finish(interrupted=state.step < config.steps)
-
-
-def gradients(model: Any, loss: Loss, batch: Any, state: State, stop: bool) -> tuple[float, bool]:
-    """Leave the gradient of the whole batch in the parameters; return its loss, and whether a process wants to stop."""
-    world = state.world
-    state.optimizer.zero_grad(set_to_none=True)
-    notes = torch.tensor([0.0, float(stop)], device=world.device)
-    for weight, part in parts(batch, world, state.config.accumulate):
-        with autocast(state.config, world):
-            value = as_scalar(loss(model, to_device(part, world.device)))
-        (weight * value).backward()  # type: ignore[no-untyped-call]
-        notes[0] += weight * value.detach()
-    if world.size > 1:
-        for parameter in state.parameters:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-        world.sum([notes, *(parameter.grad for parameter in state.parameters if parameter.grad is not None)])
-    total, wishes = notes.tolist()
-    return total, wishes > 0
-
-
-@torch.no_grad()
-def validate(model: Any, loss: Loss, batches: Sequence[Any], state: State) -> float:
-    """Mean loss over batches, shared between processes, in eval(), with averaged weights and the same seed each time."""
-    world = state.world
-    total = torch.zeros(1, device=world.device)
-    state.model.eval()
-    with seeded(state.config.seed, world.device), state.averaged(), autocast(state.config, world):
-        for batch in batches[world.rank :: world.size]:
-            total += as_scalar(loss(model, to_device(batch, world.device)))
-    world.sum([total])
-    return float(total) / len(batches)
-
-
-def autocast(config: FitConfig, world: World) -> torch.autocast:
-    """Run in bfloat16 what may run so, where the configuration asks for it."""
-    return torch.autocast(world.device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
-
-
-def as_scalar(value: Tensor) -> Tensor:
-    """Return a loss in at least float32; refuse what is no scalar."""
-    if value.ndim:
-        raise ValueError(f"loss returned a tensor of shape {tuple(value.shape)}: it must be a scalar, say its .mean()")
-    return value.to(torch.promote_types(value.dtype, torch.float32))
-
-
-def check_finite(value: float, norm: float, step: int, path: Path | None) -> None:
-    """Refuse a step that would spoil the weights."""
-    if not (math.isfinite(value) and math.isfinite(norm)):
-        kept = "" if path is None or not path.exists() else f"; {path} holds the last good checkpoint"
-        raise FloatingPointError(
-            f"the loss is {value} and the gradient's norm {norm} at step {step}{kept}; try a smaller learning_rate, "
-            "a longer warmup or a smaller clip, and look at the batch of that step"
-        )

@@ -80,12 +80,14 @@ class State:
         self.records.append(StepRecord(self.step, loss, rate, norm, self.seconds, score))
         return self.records[-1]
 
-    def judge(self, score: float) -> None:
-        """Note a validation loss of the model as it is now, and keep the weights of the best."""
+    def judge(self, score: float) -> float:
+        """Note a validation loss of the model as it is now, and keep its weights if it is the best; return it."""
         self.validation.append((self.step, score))
         if score < self.best_loss:
-            self.best = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+            with self.averaged():
+                self.best = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
             self.best_loss, self.best_step = score, self.step
+        return score
 
     def finish(self, interrupted: bool) -> History:
         """Leave the best weights in the model, without validation the last ones, averaged where asked."""

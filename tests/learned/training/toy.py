@@ -36,6 +36,8 @@ class Toy(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.register_buffer("calls", torch.zeros(()))
 
+    calls: Tensor
+
     def forward(self, x: Tensor) -> Tensor:
         """Map (rows, dimension) to (rows,)."""
         if self.training:
@@ -55,7 +57,7 @@ def toy(seed: int = 0, **config: Any) -> Toy:
 def loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
     """Mean squared error."""
     x, y = batch
-    error = model(x) - y
+    error: Tensor = model(x) - y
     return error.square().mean()
 
 
