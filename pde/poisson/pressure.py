@@ -31,7 +31,8 @@ def pressure(
     Parameters
     ----------
     cells : grid-shaped int array or str
-        `Cell` codes: 0 fluid, 1 solid, 2 air; or a name in `masks.CELLS` ("enclosed", "tank", "dam_break", "porous").
+        `Cell` codes: 0 fluid, 1 solid, 2 air; or a name in `masks.CELLS` ("enclosed", "tank", "dam_break", "porous",
+        "slabs").
     shape : sequence of int, optional
         Cells per axis, for a name.
     bc : str or sequence
