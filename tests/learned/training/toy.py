@@ -42,6 +42,11 @@ class Toy(nn.Module):
 
     calls: Tensor
 
+    @property
+    def weight(self) -> Tensor:
+        """The first layer's matrix."""
+        return next(self.parameters()).detach()
+
     def forward(self, x: Tensor) -> Tensor:
         """Map (rows, dimension) to (rows,)."""
         if self.training:
