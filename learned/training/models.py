@@ -167,7 +167,10 @@ def read_facts(path: Path | str) -> dict[str, Any]:
         raise ValueError(f"{path} is no model of conjugo: it is no safetensors file, or is damaged") from error
     if text is None:
         raise ValueError(f"{path} is no model of conjugo: its metadata have no entry {KEY!r}; save_model writes it")
-    record: dict[str, Any] = json.loads(text)
+    try:
+        record: dict[str, Any] = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is no model of conjugo: its metadata are damaged") from error
     return record
 
 
@@ -193,7 +196,7 @@ def weights_path(name: str) -> Path:
 
 
 def _fill(model: nn.Module, path: Path, name: str) -> None:
-    theirs = load_file(path)
+    theirs = load_file(path)  # read_facts has opened it: the header and the length are right
     mine = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     shapes = {key: tuple(value.shape) for key, value in theirs.items()}
     wrong = [key for key in {**mine, **shapes} if mine.get(key) != shapes.get(key)]

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import random
+import signal
 import sys
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from conjugo.learned.training import FitConfig, History, fit
+from conjugo.learned.training import FitConfig, History, fit, rank
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,11 @@ class Toy(nn.Module):
         self.register_buffer("calls", torch.zeros(()))
 
     calls: Tensor
+
+    @property
+    def weight(self) -> Tensor:
+        """The first layer's matrix."""
+        return next(self.parameters()).detach()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (rows, dimension) to (rows,)."""
@@ -72,14 +81,19 @@ VALIDATION = [batch(-1), batch(-2), batch(-3)]
 
 
 class Replay:
-    """Batches with a memory: the rows of step k are mixed with a buffer of earlier ones."""
+    """Batches with a memory: the rows of step k are joined by a noisy average of earlier ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, kill_at: int = 0) -> None:
         self.memory = torch.zeros(4, 2)
+        self.kill_at = kill_at
 
     def __call__(self, step: int, /) -> tuple[Tensor, Tensor]:
+        """Return 16 rows; at step `kill_at` the process kills itself instead, beyond any handler."""
+        if self.kill_at and step == self.kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
         x, _ = batch(step)
-        self.memory = 0.5 * self.memory + 0.5 * x[:4] + 0.01 * torch.rand(4, 2)
+        noise = torch.rand(4, 2) + float(np.random.rand()) + random.random()  # noqa: NPY002
+        self.memory = 0.5 * self.memory + 0.5 * x[:4] + 0.01 * noise
         x = torch.cat([x, self.memory])
         return x, torch.sin(2 * x[:, 0]) * x[:, 1]
 
@@ -92,34 +106,22 @@ class Replay:
         self.memory = state["memory"]
 
 
-def train(folder: Path, batches: Any, model: Toy, **settings: Any) -> History:
-    """Train a toy with everything on and save what came out, as rank 0."""
+def train(checkpoint: Path | None, batches: Any, model: Toy, **settings: Any) -> History:
+    """Train a toy with averaging, validation and frequent checkpoints."""
     config = FitConfig(**{"steps": 40, "ema": 0.9, "validate_every": 7, "checkpoint_every": 5, **settings})
-    history = fit(
-        model, loss, batches, config=config, validation=VALIDATION, checkpoint=folder / "run.pt", progress=False
-    )
-    return history
+    return fit(model, loss, batches, config=config, validation=VALIDATION, checkpoint=checkpoint, progress=False)
 
 
 def main() -> None:
-    """Script: toy.py FOLDER SETTINGS (as JSON; "kill_at" sends SIGKILL to itself after that step)."""
-    import os
-    import signal
-
+    """Script: toy.py FOLDER SETTINGS, with settings in JSON; rank 0 writes FOLDER/end.pt."""
     folder, settings = Path(sys.argv[1]), json.loads(sys.argv[2])
-    kill_at = settings.pop("kill_at", 0)
-    replay = Replay() if settings.pop("replay", False) else None
-    model = toy(dropout=settings.pop("dropout", 0.0), seed=settings.pop("model_seed", 0))
-
-    def batches(step: int, /) -> tuple[Tensor, Tensor]:
-        if kill_at and step == kill_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return batch(step)
-
-    history = train(folder, replay or batches, model, **settings)
-    if int(os.environ.get("RANK", "0")) == 0:
-        losses, validation = torch.tensor(history.losses), torch.tensor(history.validation)
-        torch.save({"model": dict(model.state_dict()), "losses": losses, "validation": validation}, folder / "end.pt")
+    memory, kill_at = settings.pop("memory"), settings.pop("kill_at", 0)
+    model = toy(settings.pop("model_seed", 0) + rank(), dropout=settings.pop("dropout", 0.0))
+    batches = Replay(kill_at) if memory else lambda step: batch(step, rows=13)
+    history = train(folder / "run.pt", batches, model, **settings)
+    if rank() == 0:
+        arrays = {name: torch.tensor(getattr(history, name)) for name in ("steps", "losses", "validation")}
+        torch.save({"model": dict(model.state_dict()), **arrays}, folder / "end.pt")
 
 
 if __name__ == "__main__":
