@@ -1,4 +1,4 @@
-"""Transport of cell values and of velocities along a staggered velocity: semi-Lagrangian, and MacCormack's correction."""
+"""Transport along a staggered velocity: semi-Lagrangian, and with MacCormack's correction."""
 
 from __future__ import annotations
 
@@ -87,14 +87,16 @@ def advect(
     periods = [n if closes else 0 for n, closes in zip(cells, periodic or (False,) * d, strict=True)]
     offsets = [0.0 if a == axis else 0.5 for a in range(d)]
     f, out = _three(field), np.empty_like(_three(field))
-    u = [_three(part) for part in velocity]
+    wind = [_three(part) for part in velocity]
     if d == 2:
-        u.insert(1, np.zeros((1, 1, 1)))  # no kernel reads it
-    there = (*u, *_spread(offsets, 0.5), *_spread(steps, 0.0), *_spread(periods, 0))
+        wind.insert(1, np.zeros((1, 1, 1)))  # no kernel reads it
+    there = (*wind, *_spread(offsets, 0.5), *_spread(steps, 0.0), *_spread(periods, 0))
     kernels.advect(f, out, *there)
     if scheme == "maccormack":
         again = np.empty_like(f)
-        kernels.advect(out, again, *u, *_spread(offsets, 0.5), *(-c for c in _spread(steps, 0.0)), *_spread(periods, 0))
+        kernels.advect(
+            out, again, *wind, *_spread(offsets, 0.5), *_spread([-c for c in steps], 0.0), *_spread(periods, 0)
+        )
         kernels.correct(f, out, again, *there)
     return out.reshape(field.shape)
 

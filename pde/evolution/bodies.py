@@ -75,7 +75,9 @@ def _check(body: object, grid: Grid, *places: Sequence[float]) -> None:
     """Compare the dimensions of a body and a grid."""
     for place in places:
         if len(place) != len(grid.shape):
-            raise ValueError(f"{body} has {len(place)} coordinates: expected {len(grid.shape)}, one an axis of the grid")
+            raise ValueError(
+                f"{body} has {len(place)} coordinates: expected {len(grid.shape)}, one an axis of the grid"
+            )
 
 
 type Body = Ball | Block

@@ -81,7 +81,8 @@ class Smoke:
     scheme : {"maccormack", "semi-lagrangian"}
         How the smoke and the velocity are transported.
     dt : float, optional
-        Time step; by default air at the speed sqrt(buoyancy height) crosses 1.5 cells in it.
+        Time step; by default air at the speed sqrt(buoyancy height), which a plume
+        does not quite reach, crosses 3 cells in it.
 
     Attributes
     ----------
@@ -125,7 +126,7 @@ class Smoke:
         lengths: Sequence[float] | None = None,
         cells: Cells | str | None = None,
         solids: Sequence[Body] = (),
-        source: Body | None | Literal["floor"] = "floor",
+        source: Body | Literal["floor"] | None = "floor",
         top: Literal["open", "closed"] = "open",
         sides: Literal["wall", "periodic"] = "wall",
         buoyancy: float = 1.0,
@@ -144,7 +145,7 @@ class Smoke:
         self.buoyancy, self.weight, self.strength, self.scheme = buoyancy, weight, strength, scheme
         self.source = self._emitting(_floor(grid) if source == "floor" else source)
         speed = math.sqrt(max(abs(buoyancy), abs(weight), 1e-12) * grid.lengths[0])
-        self.dt = 1.5 * min(grid.spacing) / speed if dt is None else dt
+        self.dt = 3.0 * min(grid.spacing) / speed if dt is None else dt
 
     @property
     def problem(self) -> LinearProblem:
