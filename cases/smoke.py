@@ -34,7 +34,7 @@ class Config:
 
     shape: tuple[int, ...] = (192, 128)
     """Cells along each axis, the height first: two or three numbers."""
-    steps: int = 160
+    steps: int = 280
     """Time steps."""
     scene: Literal["ball", "blocks", "porous", "empty"] = "ball"
     """Solids: one ball off the middle, three staggered blocks, many balls that overlap, or none."""

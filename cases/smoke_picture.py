@@ -77,20 +77,24 @@ def draw_frames(figure: SubFigure, frames: Sequence[Frame], solid: NDArray[np.bo
     deep = len(grid.shape) == 3
     outline = solid if not deep else solid.any(axis=-1)
     extent = (0.0, grid.lengths[1], 0.0, grid.lengths[0])
-    brightest = max(max(float(frame.density.max()) for frame in frames), 1e-12)
+    smoky = np.concatenate([frame.density[frame.density > 1e-3] for frame in frames])
+    darkest = (
+        float(np.quantile(smoky, 0.99)) if smoky.size else 1.0
+    )  # in 3-D a film under a ceiling would fade the rest
     panels = figure.subplots(1, len(frames), sharey=True, squeeze=False)[0]
     for i, (frame, ax) in enumerate(zip(frames, panels, strict=True)):
-        image = ax.imshow(frame.density, origin="lower", extent=extent, cmap="Greys", vmin=0.0, vmax=brightest,
+        image = ax.imshow(frame.density, origin="lower", extent=extent, cmap="Greys", vmin=0.0, vmax=darkest,
                           interpolation="nearest")  # fmt: skip
         shown = np.ma.masked_where(~outline, np.ones(outline.shape))
         ax.imshow(shown, origin="lower", extent=extent, cmap=ListedColormap([SOLID]), alpha=0.45 if deep else 1.0,
                   interpolation="nearest")  # fmt: skip
         ax.set_title(f"step {frame.step}, t = {frame.time:.2f}", fontsize=10)
         ax.set_xlabel("x (box widths)")
+        ax.set_xticks(np.linspace(0.0, grid.lengths[1], 3))
         if i == 0:
             ax.set_ylabel("height (box widths)")
     what = "density, mean over the depth" if deep else "density (1 at the source)"
-    figure.colorbar(image, ax=list(panels), shrink=0.85, pad=0.01, label=what)
+    figure.colorbar(image, ax=list(panels), shrink=0.85, pad=0.01, label=what, extend="max" if deep else "neither")
 
 
 def draw_curves(figure: SubFigure, entrants: Sequence[Entrant]) -> None:

@@ -82,7 +82,7 @@ class Smoke:
         How the smoke and the velocity are transported.
     dt : float, optional
         Time step; by default air at the speed sqrt(buoyancy height), which a plume
-        does not quite reach, crosses 4 cells in it.
+        does not quite reach, crosses 2 cells in it. Steps much longer than that show combs in strong shear.
 
     Attributes
     ----------
@@ -145,7 +145,7 @@ class Smoke:
         self.buoyancy, self.weight, self.strength, self.scheme = buoyancy, weight, strength, scheme
         self.source = self._emitting(_floor(grid) if source == "floor" else source)
         speed = math.sqrt(max(abs(buoyancy), abs(weight), 1e-12) * grid.lengths[0])
-        self.dt = 4.0 * min(grid.spacing) / speed if dt is None else dt
+        self.dt = 2.0 * min(grid.spacing) / speed if dt is None else dt
 
     @property
     def problem(self) -> LinearProblem:
