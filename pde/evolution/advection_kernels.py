@@ -29,7 +29,7 @@ def _place(x, size, period):  # type: ignore[no-untyped-def]
         x = min(max(x, 0.0), size - 1.0)
         i = max(min(int(x), size - 2), 0)
         j = min(i + 1, size - 1)
-    return i, j, x - i
+    return np.uint64(i), np.uint64(j), x - i
 
 
 @njit(**INLINE)
@@ -38,8 +38,9 @@ def _sample(f, x, y, z, p0, p1, p2):  # type: ignore[no-untyped-def]
     i, ii, s = _place(x, f.shape[0], p0)
     k, kk, w = _place(z, f.shape[2], p2)
     if f.shape[1] == 1:
-        near = (1.0 - w) * f[i, 0, k] + w * f[i, 0, kk]
-        far = (1.0 - w) * f[ii, 0, k] + w * f[ii, 0, kk]
+        zero = np.uint64(0)
+        near = (1.0 - w) * f[i, zero, k] + w * f[i, zero, kk]
+        far = (1.0 - w) * f[ii, zero, k] + w * f[ii, zero, kk]
         return (1.0 - s) * near + s * far
     j, jj, t = _place(y, f.shape[1], p1)
     near = (1.0 - t) * ((1.0 - w) * f[i, j, k] + w * f[i, j, kk]) + t * ((1.0 - w) * f[i, jj, k] + w * f[i, jj, kk])
@@ -56,39 +57,49 @@ def _velocity(u0, u1, u2, x, y, z, p0, p1, p2):  # type: ignore[no-untyped-def]
     return a, b, c
 
 
-@njit(**INLINE)
-def _departure(u0, u1, u2, x, y, z, c0, c1, c2, p0, p1, p2):  # type: ignore[no-untyped-def]
-    """Where what arrives at (x, y, z) comes from: the midpoint rule backward in time."""
-    a, b, c = _velocity(u0, u1, u2, x, y, z, p0, p1, p2)
-    a, b, c = _velocity(u0, u1, u2, x - 0.5 * c0 * a, y - 0.5 * c1 * b, z - 0.5 * c2 * c, p0, p1, p2)
-    return x - c0 * a, y - c1 * b, z - c2 * c
+@njit(f"void({_PATH}, {_FIELD}, {_FIELD}, {_FIELD}, intp, intp)", **OPTIONS)
+def trace(u0, u1, u2, o0, o1, o2, c0, c1, c2, p0, p1, p2, x, y, z, lo, hi):  # type: ignore[no-untyped-def]
+    """Set (x, y, z) to where the paths began that arrive at the values of planes lo to hi, in indices of these values.
+
+    The path is followed by the midpoint rule, backward in time. Without a second axis y is not set.
+    """
+    deep = x.shape[1] > 1
+    for i in range(lo, hi):
+        for j in range(x.shape[1]):
+            for k in range(x.shape[2]):
+                s, t, w = i + o0, j + o1, k + o2
+                a, b, c = _velocity(u0, u1, u2, s, t, w, p0, p1, p2)
+                a, b, c = _velocity(u0, u1, u2, s - 0.5 * c0 * a, t - 0.5 * c1 * b, w - 0.5 * c2 * c, p0, p1, p2)
+                x[i, j, k] = s - c0 * a - o0
+                z[i, j, k] = w - c2 * c - o2
+                if deep:
+                    y[i, j, k] = t - c1 * b - o1
 
 
-@njit(f"void({_FIELD}, {_FIELD}, {_PATH})", **OPTIONS)
-def advect(f, out, u0, u1, u2, o0, o1, o2, c0, c1, c2, p0, p1, p2):  # type: ignore[no-untyped-def]
-    """Set out to the values of f where the paths that arrive at its points began."""
-    for i in range(f.shape[0]):
+@njit(f"void({_FIELD}, {_FIELD}, {_FIELD}, {_FIELD}, intp, intp, intp, {_FIELD}, intp, intp)", **OPTIONS)
+def interpolate(f, x, y, z, p0, p1, p2, out, lo, hi):  # type: ignore[no-untyped-def]
+    """Set out = f at the places (x, y, z), on planes lo to hi."""
+    deep = f.shape[1] > 1
+    for i in range(lo, hi):
         for j in range(f.shape[1]):
             for k in range(f.shape[2]):
-                x, y, z = _departure(u0, u1, u2, i + o0, j + o1, k + o2, c0, c1, c2, p0, p1, p2)
-                out[i, j, k] = _sample(f, x - o0, y - o1, z - o2, p0, p1, p2)
+                out[i, j, k] = _sample(f, x[i, j, k], y[i, j, k] if deep else 0.0, z[i, j, k], p0, p1, p2)
 
 
-@njit(f"void({_FIELD}, {_FIELD}, {_FIELD}, {_PATH})", **OPTIONS)
-def correct(f, there, back, u0, u1, u2, o0, o1, o2, c0, c1, c2, p0, p1, p2):  # type: ignore[no-untyped-def]
-    """Set there += (f - back) / 2, kept between the smallest and the largest of the values that `there` came from."""
-    for i in range(f.shape[0]):
+@njit(f"void({_FIELD}, {_FIELD}, {_FIELD}, {_FIELD}, {_FIELD}, intp, intp, intp, {_FIELD}, intp, intp)", **OPTIONS)
+def correct(f, back, x, y, z, p0, p1, p2, out, lo, hi):  # type: ignore[no-untyped-def]
+    """Set out += (f - back) / 2, kept between the smallest and the largest of the values of f around (x, y, z)."""
+    deep = f.shape[1] > 1
+    for i in range(lo, hi):
         for j in range(f.shape[1]):
             for k in range(f.shape[2]):
-                x, y, z = _departure(u0, u1, u2, i + o0, j + o1, k + o2, c0, c1, c2, p0, p1, p2)
-                a, aa, _ = _place(x - o0, f.shape[0], p0)
-                b, bb, _ = _place(y - o1, f.shape[1], p1)
-                c, cc, _ = _place(z - o2, f.shape[2], p2)
-                low = high = f[a, b, c]
-                for r in (a, aa):
-                    for s in (b, bb):
-                        for t in (c, cc):
-                            low = min(low, f[r, s, t])
-                            high = max(high, f[r, s, t])
-                value = there[i, j, k] + 0.5 * (f[i, j, k] - back[i, j, k])
-                there[i, j, k] = min(max(value, low), high)
+                a, aa, _ = _place(x[i, j, k], f.shape[0], p0)
+                b, bb, _ = _place(y[i, j, k] if deep else 0.0, f.shape[1], p1)
+                c, cc, _ = _place(z[i, j, k], f.shape[2], p2)
+                low = min(min(f[a, b, c], f[a, b, cc]), min(f[aa, b, c], f[aa, b, cc]))
+                high = max(max(f[a, b, c], f[a, b, cc]), max(f[aa, b, c], f[aa, b, cc]))
+                if deep:
+                    low = min(low, min(min(f[a, bb, c], f[a, bb, cc]), min(f[aa, bb, c], f[aa, bb, cc])))
+                    high = max(high, max(max(f[a, bb, c], f[a, bb, cc]), max(f[aa, bb, c], f[aa, bb, cc])))
+                value = out[i, j, k] + 0.5 * (f[i, j, k] - back[i, j, k])
+                out[i, j, k] = min(max(value, low), high)

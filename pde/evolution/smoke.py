@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from conjugo.pde.evolution.advection import SCHEMES, Scheme, advect
+from conjugo.pde.evolution.advection import SCHEMES, Paths, Scheme
 from conjugo.pde.evolution.bodies import Ball, Body
 from conjugo.pde.evolution.confinement import confinement
 from conjugo.pde.evolution.staggered import Staggered
@@ -211,11 +211,9 @@ class Smoke:
         wind = mac.extended(v)
         steps = [self.dt / h for h in self.grid.spacing]
         rules: dict[str, Any] = {"periodic": mac.periodic, "scheme": self.scheme}
-        moved = [advect(u, wind, steps, axis=axis, **rules) for axis, u in enumerate(wind)]
-        scalars = [
-            np.where(mac.fluid, advect(mac.extended_scalar(q), wind, steps, **rules), 0.0) if q.any() else q.copy()
-            for q in (s, T)
-        ]
+        moved = [Paths(wind, steps, axis=axis, **rules).carry(u) for axis, u in enumerate(wind)]
+        paths = Paths(wind, steps, **rules)
+        scalars = [np.where(mac.fluid, paths.carry(mac.extended_scalar(q)), 0.0) for q in (s, T)]
         return moved, scalars[0], scalars[1]
 
     def _push(self, v: list[Values], s: Values, T: Values) -> None:

@@ -241,8 +241,8 @@ def as_variable(A: Any) -> VariableStencil:
         return A
     if isinstance(A, SeparableStencil):
         return _from_separable(A)
-    raise ValueError(f"A is a {type(A).__name__}: expected one of our stencils, which have planes; for others use PetscSolver "
-                     "with a distributed Mat and a local M")  # fmt: skip
+    raise ValueError(f"A is a {type(A).__name__}: expected one of our stencils, which have planes; for others use "
+                     "PetscSolver with a distributed Mat and a local M")  # fmt: skip
 
 
 def _from_separable(A: SeparableStencil) -> VariableStencil:
