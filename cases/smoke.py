@@ -86,6 +86,8 @@ def main(config: Config) -> Path:
             advance(config, plume, race, stop, frames, spent)
         except KeyboardInterrupt:
             pass
+    if stop.happened:
+        race.forget_stopped()
     report(run, config, plume, race, frames, spent, interrupted=stop.happened)
     return run.folder
 

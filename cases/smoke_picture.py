@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -63,9 +64,9 @@ def draw(
     aspect = grid.lengths[0] / grid.lengths[1]
     tall = float(np.clip(10.3 / max(len(frames), 3) * aspect, 1.2, 4.5)) + 1.0
     figure = Figure(figsize=(13.0, tall + 4.0), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=(tall, 4.0))
-    draw_frames(above, frames, solid, grid)
-    draw_curves(below, entrants)
+    parts: Any = figure.subfigures(2, 1, height_ratios=(tall, 4.0))
+    draw_frames(parts[0], frames, solid, grid)
+    draw_curves(parts[1], entrants)
     figure.suptitle(title, fontsize=12)
     return figure
 

@@ -167,6 +167,12 @@ class Race:
             self.reference_laps.append(lap)
         return answer
 
+    def forget_stopped(self) -> None:
+        """Strike laps that Ctrl-C ended."""
+        for laps in (self.reference_laps, *(entrant.laps for entrant in self.entrants)):
+            if laps and laps[-1].status == Status.STOPPED:
+                laps.pop()
+
     def _lap(self, name: str, solve: Solve, A: Any, b: Values, x0: Values, budget: float) -> tuple[Lap, SolveResult]:
         start = time.perf_counter()
         clock = Clock(budget)

@@ -73,7 +73,7 @@ class SlabSchwarz:
     B. Smith, P. Bjørstad and W. Gropp, *Domain Decomposition* (1996), section 1.3.
     """
 
-    def __init__(self, A: VariableStencil, factory: Factory, comm: Any, overlap: int = 1) -> None:
+    def __init__(self, A: VariableStencil, factory: Factory, comm: Any, overlap: int = 4) -> None:
         self._petsc = petsc = load_petsc()
         if overlap < 0:
             raise ValueError(f"overlap = {overlap}: expected a number of planes of at least 0")
@@ -161,7 +161,7 @@ class SlabSolver(PetscSolver):
         comm: Any = None,
         *,
         options: str | Mapping[str, Any] = "-ksp_type fcg",
-        overlap: int = 1,
+        overlap: int = 4,
     ) -> None:
         petsc = load_petsc()
         if comm is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -142,3 +143,28 @@ def test_the_small_grid_keeps_a_dimension_and_its_proportions() -> None:
 def test_bad_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], args: list[str], words: str) -> None:
     assert cli.main(["smoke", *args, "--folder", str(tmp_path)]) == 2
     assert words in capsys.readouterr().err.strip().splitlines()[-1]
+
+
+def test_ctrl_c_keeps_the_steps_that_are_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Race.__call__
+
+    def interrupted(self: Race, A: Any, b: Any, x0: Any) -> Any:
+        if len(self.reference_laps) == 3:
+            signal.raise_signal(signal.SIGINT)
+        return whole(self, A, b, x0)
+
+    monkeypatch.setattr(Race, "__call__", interrupted)
+    code, result, _ = run(tmp_path, "--shape", "20", "16", "--steps", "9", "--methods", "cg")
+    assert code == 130
+    assert result["interrupted"] is True
+    assert (result["steps"], result["methods"][0]["steps_converged"]) == (3, 3)
+
+
+def test_ctrl_c_before_the_first_step_still_writes_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(self: Race, method: Method) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Race, "enter", interrupted)
+    code, result, _ = run(tmp_path, "--shape", "20", "16", "--steps", "9", "--methods", "cg")
+    assert code == 130
+    assert result["steps"] == 0

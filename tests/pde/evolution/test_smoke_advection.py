@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conjugo.pde.evolution.advection import Paths
+from conjugo.solvers.parallel import threads
 
 
 def turned(n: int, scheme: Any) -> float:
@@ -73,6 +74,15 @@ def test_still_air_changes_nothing_and_the_input_stays() -> None:
     np.testing.assert_allclose(got, kept, atol=1e-15)
     assert np.array_equal(field, kept)
     assert not np.shares_memory(got, field)
+
+
+def test_threads_change_nothing() -> None:
+    rng = np.random.default_rng(0)
+    wind = [rng.standard_normal(shape) for shape in ((10, 8, 7), (9, 9, 7), (9, 8, 8))]
+    field = rng.random((9, 8, 7))
+    alone = Paths(wind, (0.7, 0.7, 0.7)).carry(field)
+    with threads(3):
+        assert np.array_equal(Paths(wind, (0.7, 0.7, 0.7)).carry(field), alone)
 
 
 def test_wrong_shapes_are_named() -> None:
