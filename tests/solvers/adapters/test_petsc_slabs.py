@@ -101,7 +101,8 @@ from mpi4py import MPI
 import numpy as np
 from conjugo import solvers
 from conjugo.pde import poisson, pressure
-from conjugo.solvers.adapters.petsc_slabs import SlabSolver
+from conjugo.solvers.adapters.petsc_slabs import SlabSolver, slab_of
+from conjugo.solvers.adapters.petsc import PetscSolver
 
 class Bent:
     linear = symmetric = False
@@ -135,6 +136,12 @@ for name, problem in problems.items():
             facts.append({"case": f"{name}, {maker}, {overlap}", "rows": rows, "whole": problem.n,
                           "iterations": result.iterations, "converged": result.converged, "residual": residual,
                           "difference": np.max(np.abs(x - wanted)) / np.max(np.abs(wanted))})
+A = problems["tank"].A
+solver = SlabSolver(A, solvers.mic, comm, overlap=0)
+local = PetscSolver(solver.mat, "-ksp_type fcg", M=Bent(slab_of(A, *((0, 16), (16, 32))[comm.rank])))
+low, high = solver.rows
+b = problems["tank"].b[low:high]
+blocks = [s.solve(b, rtol=1e-10) for s in (solver, local)]
 refusals = []
 for make in (lambda: SlabSolver(problems["box"].A, Bent, comm, options="-ksp_type cg"),
              lambda: SlabSolver(problems["box"].A, lambda A: 1 / 0 if comm.rank else solvers.mic(A), comm),
@@ -144,7 +151,9 @@ for make in (lambda: SlabSolver(problems["box"].A, Bent, comm, options="-ksp_typ
     except ValueError as error:
         refusals.append(str(error))
 if comm.rank == 0:
-    print(json.dumps({"facts": facts, "refusals": refusals}, default=float))
+    print(json.dumps({"facts": facts, "refusals": refusals,
+                      "blocks": [float(np.abs(blocks[0].x - blocks[1].x).max()), all(r.converged for r in blocks)]},
+                     default=float))
 """
 
 
@@ -163,6 +172,9 @@ def test_two_ranks_give_the_serial_answer() -> None:
         steps[fact["case"]] = fact["iterations"]
     assert steps["tank, multigrid, 3"] < steps["tank, mic, 3"]
     assert steps["tank, multigrid, 3"] < steps["tank, multigrid, 0"]  # overlap helps
+    difference, converged = answer["blocks"]  # a local M without overlap, through PetscSolver
+    assert converged
+    assert difference < 1e-8
     not_linear, one_failed, ring = answer["refusals"]
     assert "not linear" in not_linear
     assert "process 1 failed" in one_failed
