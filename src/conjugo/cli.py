@@ -14,6 +14,7 @@ COMMANDS = {
     "fem": ("poisson_fem", "finite elements on unstructured meshes (extra fem)"),
     "mpi": ("poisson_mpi", "distributed solves under mpiexec, equal to the serial answer (extra fem)"),
     "train": ("train", "train a model by name; without a name it lists them (extra learned)"),
+    "smoke": ("smoke", "a plume of smoke among solids: every method on the same pressure solves"),
     "bench": ("bench", "speed and memory beside SciPy, PyAMG and PETSc"),
     "warmup": ("warmup", "compile the kernels once, so that later runs start at once"),
 }
