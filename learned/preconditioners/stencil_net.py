@@ -90,25 +90,27 @@ class StencilNet(nn.Module):
         diagonal = a[:, :parts]
         exists = diagonal > 0
         inverse = torch.where(exists, 1 / torch.where(exists, diagonal, 1.0), 0.0)
+        dtype = self.read.weight.dtype
         couplings = a[:, parts:].reshape(batch, len(grid.directions), parts, grid.size)
-        channels = []
+        channels: list[Tensor] = []
         for way in directions(grid.dimensions, True):
             if way not in grid.directions:
-                channels += [a.new_zeros(batch, 4 * parts, grid.size)]
+                channels.append(torch.zeros(batch, 4 * parts, grid.size, dtype=dtype, device=a.device))
                 continue
             c = -couplings[:, grid.directions.index(way)]
             far = [torch.roll(inverse[:, t], -f, -1) for t, f in (grid.step(s, way) for s in range(parts))]
             for ratio in (c * inverse, c * torch.stack(far, dim=1)):
-                channels += [ratio.clamp(-2.0, 2.0), strength(ratio)]
+                ratio = ratio.clamp(-2.0, 2.0).to(dtype)
+                channels += [ratio, strength(ratio)]
         log = torch.where(exists, torch.where(exists, diagonal, 1.0).log(), 0.0)
         relative = torch.where(exists[:, :-1] & exists[:, -1:], (log[:, :-1] - log[:, -1:]) / 10, 0.0)
-        channels += [relative.clamp(-3.0, 3.0), exists.to(a.dtype), p[:, 2:-1].clamp(-2.0, 2.0)]
+        channels += [relative.clamp(-3.0, 3.0).to(dtype), exists.to(dtype), p[:, 2:-1].clamp(-2.0, 2.0).to(dtype)]
         return torch.cat(channels, dim=1).reshape(batch, -1, *grid.padded)
 
     def forward(self, grid: Parity, a: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits (batch, 3^d - 1, size) and relaxation factors (batch, 2^d, size) of a level."""
         inside = (..., *(slice(1, -1) for _ in grid.shape))
-        x = self.features(grid, a, p)[inside].to(self.read.weight.dtype)
+        x = self.features(grid, a, p)[inside]
         x = torch.relu(self.read(x))
         for layer in self.hidden:
             x = x + torch.relu(layer(x))

@@ -20,7 +20,9 @@ COMMANDS = {
 }
 """Sub-command: its module in `conjugo.cases`, and a line of help; `train` has modules of its own in `TRAINING`."""
 
-TRAINING: dict[str, tuple[str, str]] = {}
+TRAINING: dict[str, tuple[str, str]] = {
+    "multigrid": ("train_multigrid", "the set-up network of the learned V-cycle"),
+}
 """Name for `conjugo train`: its module in `conjugo.cases`, and a line of help."""
 
 
