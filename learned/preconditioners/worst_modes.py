@@ -118,8 +118,9 @@ class WorstModes:
             self._fill()
         which, turn = step % len(self.buckets), step // len(self.buckets)
         ids = (torch.arange(self.batch) + turn * self.batch) % self.size
-        if turn >= self.size // self.batch:
-            self._renew(which, [int(i) for i in ids[: self.fresh]])
+        lap = turn * self.batch // self.size
+        if lap > 0:  # other slots every lap, so that no problem stays for good
+            self._renew(which, [int(ids[(lap * self.fresh + i) % self.batch]) for i in range(self.fresh)])
         index = ids.to(self.device)
         a, e, parts = (x[index] for x in self._pools[which])
         return {"a": a, "e": e, "parts": parts, "index": ids, "bucket": torch.full_like(ids, which)}
