@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Protocol
 
 from conjugo import solvers
@@ -80,9 +81,18 @@ def symmetric_grid(problem: LinearProblem) -> bool:
     return on_grid(problem) and symmetric(problem)
 
 
+def learned_grid(problem: LinearProblem) -> bool:
+    """Whether A is a symmetric stencil with varying coefficients, of a dimension with shipped weights."""
+    if not (isinstance(problem.A, VariableStencil | CompactStencil) and symmetric(problem)):
+        return False
+    home = find_spec("conjugo.learned")
+    folder = Path(home.origin).parent / "weights" if home is not None and home.origin else Path()
+    return (folder / f"stencil{len(problem.A.grid_shape)}d.safetensors").is_file()
+
+
 def needs_symmetry(method: Method) -> bool:
     """Whether a method suits symmetric problems only."""
-    return method.suits in (symmetric, symmetric_grid)
+    return method.suits in (symmetric, symmetric_grid, learned_grid)
 
 
 def regular(problem: LinearProblem) -> bool:
@@ -148,7 +158,7 @@ def choose(names: Sequence[str], problem: LinearProblem) -> list[Method]:
     chosen = [m for m in METHODS if m.name in names or m.family in names]
     for method in chosen:
         if not method.installed and method.name in names:
-            extra = "amg" if method.package == "pyamg" else "fem"
+            extra = {"pyamg": "amg", "torch": "learned"}.get(method.package, "fem")
             raise ImportError(f"method {method.name!r} needs {method.package}: pip install conjugo[{extra}]")
     return [method for method in chosen if method.installed]
 
@@ -197,6 +207,13 @@ def multigrid(**options: Any) -> Setup:
 def cycle(**options: Any) -> Callable[[Any], Any]:
     """Return the set-up of a multigrid cycle as a preconditioner."""
     return lambda A: solvers.Multigrid(A, **options)
+
+
+def learned_cycle(A: Any) -> Any:
+    """Set up the learned V-cycle with the shipped weights; torch is imported only here."""
+    from conjugo.learned.preconditioners.learned_multigrid import LearnedMultigrid
+
+    return LearnedMultigrid(A)
 
 
 def fast_poisson(**options: Any) -> Setup:
@@ -279,6 +296,7 @@ METHODS: tuple[Method, ...] = (
     Method("cg + multigrid", "multigrid + Krylov", krylov("cg", cycle(symmetric=True)), symmetric_grid),
     Method("fcg + multigrid", "multigrid + Krylov", krylov("fcg", cycle()), symmetric_grid),
     Method("fgmres + multigrid", "multigrid + Krylov", krylov("fgmres", cycle()), symmetric_grid),
+    Method("cg + learned multigrid", "learned", krylov("cg", learned_cycle), learned_grid, "torch"),
     Method("splu", "direct", on_matrix(lambda A: solvers.splu(A).solve)),
     Method("ruge-stuben", "algebraic multigrid", on_matrix(lambda A: solvers.ruge_stuben(A).solve), symmetric, "pyamg"),
     Method("smoothed aggregation", "algebraic multigrid",

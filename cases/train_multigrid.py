@@ -64,6 +64,8 @@ class Config:
     """Errors followed for each problem."""
     fresh: int = 1
     """Problems of a batch that give way to new ones after their step."""
+    turns: int = 2
+    """Cycles without gradient before each step, which turn the errors towards the worst modes."""
     floor: float = 1e-3
     """Ritz values below this hardly count."""
     steps: int = 0
@@ -149,6 +151,7 @@ def modes(config: Config) -> WorstModes:
         batch=config.batch,
         vectors=config.vectors,
         fresh=config.fresh,
+        turns=config.turns,
         floor=config.floor,
         seed=config.seed,
         device=config.device,

@@ -120,8 +120,9 @@ class LearnedMultigrid(Multigrid):
         if not (bool(torch.isfinite(logits).all()) and bool(torch.isfinite(omega).all())):
             raise ValueError(f"the network returned NaN or infinity on the grid {grid.shape}: its weights are damaged")
         weights = reweigh(grid, weights, logits)
+        factors = None if bool((omega == 1).all()) else omega[0].cpu().numpy()
         self.network_seconds += time.perf_counter() - started
-        return np.ascontiguousarray(weights[0].cpu().numpy()), omega[0].cpu().numpy()
+        return np.ascontiguousarray(weights[0].cpu().numpy()), factors
 
 
 def _check(A: object) -> None:

@@ -51,6 +51,9 @@ class WorstModes:
         Problems of a batch that are replaced by new ones after their step.
     floor : float
         Ritz values far below it count alike, see `mode_cost`.
+    turns : int
+        Cycles without gradient that turn the errors before a training step. A problem lives for
+        batch / fresh visits, and its errors should see tens of cycles.
     settle : int
         Cycles that turn the errors of a validation batch towards the worst modes of the network at hand.
     seed : int
@@ -81,14 +84,16 @@ class WorstModes:
         vectors: int = 8,
         fresh: int = 2,
         floor: float = 1e-3,
-        settle: int = 8,
+        turns: int = 2,
+        settle: int = 24,
         seed: int = 0,
         device: str = "cpu",
     ) -> None:
         if batch > size:
             raise ValueError(f"batch = {batch}: expected at most size = {size}, the problems in the pool")
         self.buckets, self.size, self.batch, self.vectors, self.fresh = tuple(buckets), size, batch, vectors, fresh
-        self.device, self.seed, self.floor, self.settle = device, seed, floor, settle
+        self.device, self.seed, self.floor = device, seed, floor
+        self.turns, self.settle = turns, settle
         for bucket in self.buckets:
             check_families(bucket.families)
         self._seeds = [np.arange(size) + size * i for i in range(len(self.buckets))]
@@ -152,7 +157,7 @@ class WorstModes:
             cycle = DifferentiableCycle(batch["a"], bucket.shape, bucket.compact, net)
             e = batch["e"]
             with torch.no_grad():
-                for _ in range(0 if net.training else self.settle):
+                for _ in range(self.turns if net.training else self.settle):
                     e = ritz(cycle, e, batch["parts"])[1]
             mu, e = ritz(cycle, e, batch["parts"])
         if net.training and self._pools:
