@@ -117,7 +117,11 @@ class DifferentiableCycle:
             x = _relaxed(x, b, colour, entries)
         r = torch.zeros_like(b)
         for colour, entries in pairs[:-1]:
-            y = b.index_select(-1, colour.nodes) - _neighbours(x, colour, entries) - entries.diagonal * x.index_select(-1, colour.nodes)
+            y = (
+                b.index_select(-1, colour.nodes)
+                - _neighbours(x, colour, entries)
+                - entries.diagonal * x.index_select(-1, colour.nodes)
+            )
             r = r.index_copy(-1, colour.nodes, y)
         children = level.tables.children
         coarse = (level.down * r.index_select(-1, children.flatten()).reshape(*r.shape[:2], *children.shape)).sum(-2)
@@ -161,7 +165,9 @@ def _level(tables: LevelTables, a: Tensor, p: Tensor, omega: Tensor | None) -> D
         diagonal = flat.index_select(1, colour.diagonal)[:, None]
         inverse = torch.where(diagonal > 0, 1 / torch.where(diagonal > 0, diagonal, 1.0), 0.0)
         couplings = flat.index_select(1, colour.couplings.flatten()).reshape(a.shape[0], 1, *colour.couplings.shape)
-        factor = None if omega is None or not colour.relaxed else omega.flatten(1).index_select(1, colour.weights)[:, None]
+        factor = (
+            None if omega is None or not colour.relaxed else omega.flatten(1).index_select(1, colour.weights)[:, None]
+        )
         entries.append(Entries(couplings, diagonal, inverse, factor))
     up = weights.index_select(1, tables.parent_weights.flatten()).reshape(a.shape[0], 1, *tables.parent_weights.shape)
     down = weights.index_select(1, tables.child_weights.flatten()).reshape(a.shape[0], 1, *tables.child_weights.shape)

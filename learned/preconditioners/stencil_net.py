@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from conjugo.solvers.multigrid.parity import Parity, directions
+from conjugo.solvers.multigrid.terms import sum_terms
 
 LARGEST_LOGIT = 8.0
 """Bound of the logits: a weight relative to another changes by at most exp(16), about 1e7."""
@@ -73,7 +74,9 @@ class StencilNet(nn.Module):
         self.channels = 4 * half * self.parts + (self.parts - 1) + self.parts + self.weights
         conv: type[nn.Conv2d] | type[nn.Conv3d] = nn.Conv2d if d == 2 else nn.Conv3d
         self.read = conv(self.channels, width, 1)
-        self.hidden = nn.ModuleList([conv(width, width, 3, padding=1 + i % 2, dilation=1 + i % 2) for i in range(config.layers)])
+        self.hidden = nn.ModuleList(
+            [conv(width, width, 3, padding=1 + i % 2, dilation=1 + i % 2) for i in range(config.layers)]
+        )
         self.write = conv(width, self.weights + self.parts, 1)
         nn.init.zeros_(self.write.weight)
         assert self.write.bias is not None
@@ -115,7 +118,22 @@ class StencilNet(nn.Module):
         for layer in self.hidden:
             x = x + torch.relu(layer(x))
         x = nn.functional.pad(self.write(x), (1, 1) * grid.dimensions).flatten(2).to(a.dtype)
-        return x[:, : self.weights], 1 + LARGEST_CHANGE * torch.tanh(x[:, self.weights :] / 2)
+        change = torch.where(coupled(grid, a), LARGEST_CHANGE * torch.tanh(x[:, self.weights :] / 2), 0.0)
+        return x[:, : self.weights], 1 + change
+
+
+def coupled(grid: Parity, a: Tensor) -> Tensor:
+    """Whether a node couples to anything, (batch, 2^d, size): the others (solids) keep omega = 1, so their residual is 0.
+
+    A coarse node inside a solid can stand for a patch of fluid nodes beside it; a residual there would disturb them.
+    """
+    parts = []
+    for part in range(grid.parts):
+        size = torch.zeros_like(a[:, part])
+        for row, shift in sum_terms(grid, part).tolist():
+            size = size + torch.roll(a[:, row], -shift, -1).abs()
+        parts.append(size > 0)
+    return torch.stack(parts, dim=1)
 
 
 def strength(ratio: Tensor) -> Tensor:
