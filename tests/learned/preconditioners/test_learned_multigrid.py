@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from tests.learned.preconditioners.nets import PROBLEMS, problem, random_net
 
 from conjugo.learned.preconditioners.differentiable_cycle import DifferentiableCycle
 from conjugo.learned.preconditioners.learned_multigrid import LearnedMultigrid
@@ -21,7 +22,6 @@ from conjugo.solvers.multigrid.black_box import BlackBoxHierarchy, assemble, dea
 from conjugo.solvers.multigrid.coarsest import DENSE
 from conjugo.solvers.operators.compact import CompactStencil
 from conjugo.solvers.operators.variable import VariableStencil
-from tests.learned.preconditioners.nets import PROBLEMS, problem, random_net
 
 
 def dimension(A: Stencil) -> int:
@@ -87,7 +87,8 @@ def test_cg_and_fcg_take_the_same_iterates(name: str) -> None:
     M = LearnedMultigrid(A, random_net(dimension(A), scale=0.3), precision="float64")
     b = A @ np.random.default_rng(0).standard_normal(A.diag.size)
     plain, flexible = (solve(A, b, M=M, rtol=1e-8) for solve in (cg, fcg))
-    assert plain.converged and plain.iterations == flexible.iterations
+    assert plain.converged
+    assert plain.iterations == flexible.iterations
     assert np.linalg.norm(plain.x - flexible.x) <= 1e-6 * np.linalg.norm(plain.x)
 
 
@@ -96,7 +97,9 @@ def test_it_solves_and_tells_what_it_costs() -> None:
     M = LearnedMultigrid(A, random_net(2, scale=0.1), precision="float64")
     x = np.random.default_rng(0).standard_normal(A.diag.size)
     assert M.solve(A @ x, rtol=1e-6, maxiter=500).converged
-    assert M.shape == (x.size, x.size) and M.linear and M.symmetric
+    assert M.shape == (x.size, x.size)
+    assert M.linear
+    assert M.symmetric
     assert 0 < M.network_seconds < M.setup_seconds
     assert M.nbytes > Multigrid(A, cycle="V", symmetric=True, precision="float64").nbytes
     assert "learned" in repr(M)
@@ -106,11 +109,14 @@ def test_relaxation_factors_are_levels_attribute_omega() -> None:
     A = problem("2-D")
     learned = LearnedMultigrid(A, random_net(2), precision="float64")._hierarchy
     classical = Multigrid(A, symmetric=True)._hierarchy
-    assert isinstance(learned, BlackBoxHierarchy) and isinstance(classical, BlackBoxHierarchy)
+    assert isinstance(learned, BlackBoxHierarchy)
+    assert isinstance(classical, BlackBoxHierarchy)
     for level in learned.levels:
-        assert level.omega is not None and level.omega.shape == level.dinv.shape
+        assert level.omega is not None
+        assert level.omega.shape == level.dinv.shape
         assert (level.omega[level.grid.colours[-1]] == 1).all()
-        assert level.omega.min() > 0 and level.omega.max() < 2
+        assert level.omega.min() > 0
+        assert level.omega.max() < 2
     assert all(level.omega is None for level in classical.levels)
 
 

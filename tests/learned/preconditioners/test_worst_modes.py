@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.learned.preconditioners.nets import PROBLEMS, problem, random_net
 
 from conjugo.learned.preconditioners.cycle_tables import level_tables
 from conjugo.learned.preconditioners.differentiable_cycle import DifferentiableCycle, interpolation
@@ -20,7 +21,6 @@ from conjugo.learned.preconditioners.worst_modes import Bucket, WorstModes, mode
 from conjugo.learned.training.fit import FitConfig, fit
 from conjugo.solvers.multigrid.black_box import deal, finest
 from conjugo.solvers.operators.compact import CompactStencil
-from tests.learned.preconditioners.nets import PROBLEMS, problem, random_net
 
 
 def small_pool(**options: Any) -> WorstModes:
@@ -76,7 +76,8 @@ def test_reweighing_keeps_sums_signs_and_walls_and_stays_finite() -> None:
     logits.requires_grad_()
     v = reweigh(tables.grid, p, logits)
     v.square().sum().backward()  # type: ignore[no-untyped-call]
-    assert logits.grad is not None and bool(torch.isfinite(logits.grad).all())
+    assert logits.grad is not None
+    assert bool(torch.isfinite(logits.grad).all())
     assert bool((v.sign() == p.sign())[:, 2:-1].all())
     for kind in grid.kinds:
         mine = [2 + grid.weights[c] for c in grid.corners(kind)]
@@ -101,7 +102,8 @@ def test_ritz_values_lie_between_0_and_1_even_for_dependent_errors(name: str) ->
     with torch.no_grad():
         cycle = DifferentiableCycle(a, A.grid_shape, isinstance(A, CompactStencil), random_net(len(A.grid_shape)))
         mu, after = ritz(cycle, e, none)
-    assert bool((mu > 0).all()) and float(mu.max()) <= 1 + 1e-9
+    assert bool((mu > 0).all())
+    assert float(mu.max()) <= 1 + 1e-9
     assert float(mu[0, -1]) == pytest.approx(1.0)
     assert int(torch.linalg.matrix_rank(after[0])) == 3
 
@@ -188,8 +190,8 @@ def test_bad_input() -> None:
         WorstModes([Bucket((8, 8), False, ("noise", "rotated"))])
     with pytest.raises(ValueError, match="set compact = True"):
         WorstModes([Bucket((8, 8), False, ("rotated",))], size=1, batch=1)(0)
+    tables = level_tables((4, 5), False, "cpu")
     with pytest.raises(ValueError, match="expected float64"):
-        tables = level_tables((4, 5), False, "cpu")
         term_products(torch.zeros(1, 1, 3), torch.zeros(1, 1, 3), tables.galerkin)
     with pytest.raises(ValueError, match="expected a permutation"):
         turned(draw(("noise",), (8, 8), 0), (0, 0), ())
