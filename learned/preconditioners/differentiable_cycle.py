@@ -249,7 +249,8 @@ def _coarsest(rows: Tensor, shape: tuple[int, ...]) -> Tensor:
         values, vectors = torch.linalg.eigh(torch.nan_to_num(scaled, 0.0, 0.0, 0.0))
         null = vectors * (values < _NULL).to(A.dtype)[:, None, :]
     scaled = scaled + null @ null.mT
-    return torch.linalg.inv(scaled) * half[:, :, None] * half[:, None, :]
+    inverse: Tensor = torch.linalg.inv(scaled)
+    return inverse * half[:, :, None] * half[:, None, :]
 
 
 def batched(arrays: Sequence[np.ndarray], device: str) -> Tensor:

@@ -51,7 +51,7 @@ def turned(
     if sorted(axes) != list(range(A.diag.ndim)):
         raise ValueError(f"axes = {list(axes)}: expected a permutation of {list(range(A.diag.ndim))}")
 
-    def moved(x: NDArray[np.floating]) -> NDArray[np.floating]:
+    def moved[T: np.generic](x: NDArray[T]) -> NDArray[T]:
         return np.ascontiguousarray(np.flip(np.transpose(x, axes), tuple(flips)))
 
     compact = isinstance(A, CompactStencil)

@@ -55,8 +55,8 @@ class StencilNet(nn.Module):
     cycle exactly.
 
     Weights: w_c <- w_c exp(t_c) sum(w) / sum(w exp(t)) over the positive ones (`reweigh`): each node's sum, and so the
-    constants, is kept, and a weight of zero (a wall) stays zero. Factors: omega = 1 + 0.95 tanh(h / 2), in [0.05, 1.95], 1 at
-    the start.
+    constants, is kept, and a weight of zero (a wall) stays zero. Factors: omega = 1 + 0.95 tanh(h / 2), in
+    [0.05, 1.95], 1 at the start and where a node couples to nothing.
 
     Examples
     --------
@@ -85,7 +85,8 @@ class StencilNet(nn.Module):
     @property
     def flops(self) -> float:
         """Operations of one application for each node of the level (twice the multiply-adds)."""
-        return 2 * sum(p.numel() for p in self.parameters() if p.ndim > 1) / self.parts
+        products: int = sum(p.numel() for p in self.parameters() if p.ndim > 1)
+        return 2.0 * products / self.parts
 
     def features(self, grid: Parity, a: Tensor, p: Tensor) -> Tensor:
         """Channels of the patches, (batch, channels, *padded); a and p are (batch, rows, size)."""
@@ -112,7 +113,7 @@ class StencilNet(nn.Module):
 
     def forward(self, grid: Parity, a: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits (batch, 3^d - 1, size) and relaxation factors (batch, 2^d, size) of a level."""
-        inside = (..., *(slice(1, -1) for _ in grid.shape))
+        inside = (slice(None), slice(None), *(slice(1, -1) for _ in grid.shape))
         x = torch.nan_to_num(self.features(grid, a, p)[inside], 0.0, 0.0, 0.0)  # one bad problem spoils no other
         x = torch.relu(self.read(x))
         for layer in self.hidden:
@@ -123,7 +124,7 @@ class StencilNet(nn.Module):
 
 
 def coupled(grid: Parity, a: Tensor) -> Tensor:
-    """Whether a node couples to anything, (batch, 2^d, size): the others (solids) keep omega = 1, so their residual is 0.
+    """Whether a node couples to anything, (batch, 2^d, size); the others (solids) keep omega = 1 and a residual of 0.
 
     A coarse node inside a solid can stand for a patch of fluid nodes beside it; a residual there would disturb them.
     """

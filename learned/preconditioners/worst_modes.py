@@ -67,7 +67,8 @@ class WorstModes:
     above, and E <- E - M A E (a power iteration with the error propagation) turns span(E) towards the worst modes. As
     all eigenvalues lie in (0, 1], -log mu is the logarithm of the condition number that a mode costs. The loss is its
     mean, flattened where mu is below `floor` (`mode_cost`). A problem whose gradient is not finite does not count in
-    its step, and errors that are not finite are drawn anew. Under `torchrun` every process follows the modes of the problems that it has seen.
+    its step, and errors that are not finite are drawn anew. Under `torchrun` every process follows the modes of the
+    problems that it has seen.
 
     References
     ----------
@@ -194,7 +195,7 @@ def singular_components(A: sp.csr_array) -> NDArray[np.int64]:
     count, labels = connected_components(A, directed=False)
     size = np.bincount(labels, abs(A).sum(axis=1), count)
     singular = (np.bincount(labels, A.sum(axis=1), count) <= 1e-12 * size) & (size > 0)
-    return np.where(singular, np.cumsum(singular), 0)[labels].astype(np.int64)
+    return np.asarray(np.where(singular, np.cumsum(singular), 0)[labels], dtype=np.int64)
 
 
 def without_constants(e: Tensor, parts: Tensor) -> Tensor:

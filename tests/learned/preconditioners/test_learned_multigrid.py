@@ -137,7 +137,7 @@ def test_weights_are_found_by_path(tmp_path: Path) -> None:
 def test_bad_input() -> None:
     A = problem("2-D")
     with pytest.raises(ValueError, match=r"SeparableStencil: Multigrid\(A\)"):
-        LearnedMultigrid(poisson((9, 9)).A, random_net(2))  # type: ignore[arg-type]
+        LearnedMultigrid(poisson((9, 9)).A, random_net(2))
     with pytest.raises(ValueError, match="expected a VariableStencil or a CompactStencil"):
         LearnedMultigrid(np.eye(3), random_net(2))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"network is for 3-D grids but A has the grid \(27, 30\)"):

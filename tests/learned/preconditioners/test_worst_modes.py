@@ -172,7 +172,7 @@ def test_turning_a_stencil_permutes_its_unknowns(name: str) -> None:
     shape, x = A.grid_shape, np.random.default_rng(0).standard_normal(A.diag.size)
 
     def moved(v: Any, axes: Sequence[int], flips: Sequence[int]) -> Any:
-        return np.flip(np.transpose(v.reshape(shape), axes), flips).ravel()
+        return np.flip(np.transpose(v.reshape(shape), axes), tuple(flips)).ravel()
 
     for axes in permutations(range(len(shape))):
         for bits in product((0, 1), repeat=len(shape)):
