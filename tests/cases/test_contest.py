@@ -22,7 +22,7 @@ from conjugo.solvers.result import Status
 
 def entry(method: str, family: str, seed: int, seconds: float, *, status: str = Status.CONVERGED) -> Entry:
     """A solve whose residual falls tenfold an iteration."""
-    residuals = 10.0 ** -np.arange(11 if status == Status.CONVERGED else 4)
+    residuals = np.power(10.0, -np.arange(11 if status == Status.CONVERGED else 4), dtype=np.float64)
     times = 1.0 + seconds * np.arange(len(residuals)) / 6
     outcome = Outcome(method, family, status, len(residuals) - 1, 1.0, residuals=residuals, times=times)
     return Entry("p", seed, outcome)

@@ -74,7 +74,6 @@ def test_slabs_are_thin_and_leave_a_way_through() -> None:
     solid = cells == Cell.SOLID
     walls = [np.flatnonzero(solid.sum(axis=a) == solid.shape[a] - 3) for a in (0, 1)]
     assert sum(len(w) for w in walls) >= 4
-    with pytest.raises(ValueError, match="2 or 3 axes"):
-        slabs((60,))
+    assert not slabs((60,)).any()
     with pytest.raises(ValueError, match="pitch"):
         slabs((60, 60), pitch=1.0)
