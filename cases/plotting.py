@@ -29,6 +29,7 @@ COLOURS = {
     "stationary": "#CC79A7",
     "algebraic multigrid": "#56B4E9",
     "PETSc": "#7F7F7F",
+    "learned": "#5B2A86",
 }
 """Okabe and Ito's colours (their yellow is too faint on white; grey stands for it)."""
 

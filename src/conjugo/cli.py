@@ -11,6 +11,7 @@ import conjugo
 COMMANDS = {
     "solve": ("poisson", "solve one problem, or your own matrix, by one or several methods"),
     "compare": ("compare", "every method on one problem: a table and a convergence plot"),
+    "learned": ("compare_learned", "learned preconditioners against the best classical ones, class by class"),
     "fem": ("poisson_fem", "finite elements on unstructured meshes (extra fem)"),
     "mpi": ("poisson_mpi", "distributed solves under mpiexec, equal to the serial answer (extra fem)"),
     "train": ("train", "train a model by name; without a name it lists them (extra learned)"),
