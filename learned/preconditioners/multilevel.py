@@ -15,7 +15,7 @@ from conjugo.learned.preconditioners.dcdm import check_grid, check_sides
 SMALLEST = 4
 """Cells a side of the coarsest level, at least."""
 
-NOISE = 0.1
+NOISE = 0.02
 """Size of the random part of the first weights, relative to PyTorch's own initialisation."""
 
 

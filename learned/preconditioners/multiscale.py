@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from conjugo.learned.preconditioners.grid_laplacian import GridLaplacian
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MultiscaleBatches:
-    """Residuals f = sum over levels of a_l upsample(noise_l), on fresh domains: a function of (seed, step).
+    """Sums over levels of a_l upsample(noise_l) on fresh domains: a function of (seed, step).
 
     Parameters
     ----------
@@ -25,9 +25,9 @@ class MultiscaleBatches:
         Samples a step.
     domains : Domains
         Where they live.
-    errors : float
-        Share of the samples whose sum is the error e, and f = A e; in the others it is the residual itself, with
-        its mean removed where the problem is singular.
+    kind : {"error", "residual"}
+        Whether the sum is the error e, and f = A e, or f itself, less its mean where the problem is singular. Only
+        errors can be judged by `energy_loss`.
     seed : int
         Seed.
     device : device
@@ -43,23 +43,23 @@ class MultiscaleBatches:
     --------
     >>> batch = MultiscaleBatches(shape=(16, 16), batch=2, seed=3)(0)
     >>> sorted(batch), tuple(batch["f"].shape)
-    (['active', 'diag', 'f'], (2, 1, 16, 16))
+    (['active', 'diag', 'e', 'f'], (2, 1, 16, 16))
     """
 
     shape: Sequence[int]
     batch: int
     domains: Domains = field(default_factory=Domains)
-    errors: float = 0.5
+    kind: Literal["error", "residual"] = "error"
     seed: int = 0
     device: torch.device | str = "cpu"
 
     def __call__(self, step: int, /) -> dict[str, Tensor]:
         generator = seeded(self.seed, step, self.device)
         A = self.domains.draw(self.shape, self.batch, generator)
-        field_ = multiscale_noise(self.shape, self.batch, generator)
-        chosen = torch.rand(self.batch, generator=generator, device=self.device) < self.errors
-        f = torch.where(chosen.reshape(-1, *[1] * (field_.ndim - 1)), A @ field_, compatible(field_, A))
-        return as_batch(f, A)
+        noise = multiscale_noise(self.shape, self.batch, generator)
+        if self.kind == "residual":
+            return as_batch(compatible(noise, A), A)
+        return as_batch(A @ noise, A, error=A.active * noise)
 
 
 def multiscale_noise(shape: Sequence[int], batch: int, generator: torch.Generator) -> Tensor:
@@ -101,8 +101,8 @@ def compatible(f: Tensor, A: GridLaplacian) -> Tensor:
     return f - torch.where(excess > 0.5, 0.0, mean) * A.active
 
 
-def as_batch(f: Tensor, A: GridLaplacian) -> dict[str, Tensor]:
-    """Scale f to unit root mean square over the active cells and join it to its operator.
+def as_batch(f: Tensor, A: GridLaplacian, *, error: Tensor | None = None) -> dict[str, Tensor]:
+    """Scale f to unit root mean square over the active cells, e as much, and join them to their operator.
 
     Examples
     --------
@@ -113,8 +113,9 @@ def as_batch(f: Tensor, A: GridLaplacian) -> dict[str, Tensor]:
     axes = tuple(range(1, f.ndim))
     cells = A.active.sum(axes, keepdim=True)
     scale = (f.square().sum(axes, keepdim=True) / cells).sqrt()
-    f = f / torch.where(scale > 0, scale, 1.0)
-    return {"f": f, "active": A.active.expand_as(f), "diag": A.diag.expand_as(f)}
+    scale = torch.where(scale > 0, scale, 1.0)
+    batch = {"f": f / scale, "active": A.active.expand_as(f), "diag": A.diag.expand_as(f)}
+    return batch if error is None else {**batch, "e": error / scale}
 
 
 def seeded(seed: int, step: int, device: torch.device | str) -> torch.Generator:

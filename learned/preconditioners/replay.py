@@ -11,8 +11,8 @@ from conjugo.learned.preconditioners.grid_laplacian import GridLaplacian
 from conjugo.learned.preconditioners.multiscale import State, as_batch
 from conjugo.learned.preconditioners.residual_loss import direction
 
-FIELDS = ("f", "active", "diag", "p1", "q1", "p0", "q0")
-"""Residual, domain, and the last two directions with their products with A: a solve that is under way."""
+FIELDS = ("f", "e", "active", "diag", "p1", "q1", "p0", "q0")
+"""Residual, error, domain, and the last two directions with their products with A: a solve that is under way."""
 
 
 class ReplayBatches:
@@ -58,9 +58,11 @@ class ReplayBatches:
             raise ValueError(f"steps = {steps}: expected at least 1")
         self.fresh, self.model, self.steps = fresh, model, steps
         self._rows: dict[str, Tensor] | None = None
+        self._exact = False
 
     def __call__(self, step: int, /) -> dict[str, Tensor]:
         new = self.fresh(step)
+        self._exact = "e" in new
         if self._rows is None:
             zero = torch.zeros_like(new["f"])
             self._rows = {name: new.get(name, zero).clone() for name in FIELDS}
@@ -71,7 +73,7 @@ class ReplayBatches:
             replaced = ((age + step) % self.steps == 0).nonzero().flatten().to(new["f"].device)
             for name, rows in self._rows.items():
                 rows[replaced] = new[name][replaced] if name in new else 0.0
-        return {name: self._rows[name].clone() for name in ("f", "active", "diag")}
+        return {name: self._rows[name].clone() for name in new}
 
     @torch.no_grad()
     def _advance(self, rows: dict[str, Tensor]) -> None:
@@ -81,12 +83,16 @@ class ReplayBatches:
         for old, product in (("p1", "q1"), ("p0", "q0")):
             p = p - _ratio(rows[product], p, rows[product], rows[old]) * rows[old]
         q = A @ p
-        f = rows["f"] - _ratio(p, rows["f"], p, q) * q
+        step = _ratio(p, rows["f"], p, q)
+        f, e = rows["f"] - step * q, rows["e"] - step * p
+        if self._exact:
+            f = A @ e  # rounding must not part them
         size = q.square().flatten(1).mean(1).sqrt().reshape(-1, *[1] * (q.ndim - 1))
         size = torch.where(size > 0, size, 1.0)
         rows["p0"], rows["q0"] = rows["p1"], rows["q1"]
         rows["p1"], rows["q1"] = p / size, q / size
-        rows["f"] = as_batch(torch.nan_to_num(f), A)["f"]
+        scaled = as_batch(torch.nan_to_num(f), A, error=torch.nan_to_num(e))
+        rows["f"], rows["e"] = scaled["f"], scaled["e"]
 
     def state_dict(self) -> State:
         """Return the solves under way."""

@@ -51,6 +51,44 @@ def residual_loss(model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
     return (left.flatten(1).square().sum(1) / f.flatten(1).square().sum(1)).mean()
 
 
+def energy_loss(model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+    """Mean of ||e - z||_A^2 / ||e||_A^2 with A e = f and z as for `residual_loss`: what flexible CG minimises.
+
+    Parameters
+    ----------
+    model, batch
+        As for `residual_loss`; the batch holds `e` as well.
+
+    Returns
+    -------
+    tensor
+        The mean of 1 - (d.f)^2 / (d.A d e.f), a scalar.
+
+    Raises
+    ------
+    ValueError
+        If the batch has no errors.
+
+    Notes
+    -----
+    The residual's 2-norm hardly sees the long waves, which decide how many iterations a solve takes.
+
+    References
+    ----------
+    Rudikov et al. (2024), "Neural operators meet conjugate gradients: the FCG-NO method for efficient PDE solving",
+    ICML: the loss after Notay.
+    """
+    if "e" not in batch:
+        raise ValueError("this batch holds no errors e, which energy_loss needs: use residual_loss, or kind='error'")
+    f = batch["f"]
+    A = GridLaplacian(batch["active"], batch["diag"])
+    d = direction(model, f, A)
+    gain = (line_search(d, A @ d, f) * d * f).flatten(1).sum(1)
+    energy = (batch["e"] * f).flatten(1).sum(1)
+    usable = energy > torch.finfo(energy.dtype).tiny
+    return (1 - torch.where(usable, gain, 0.0) / torch.where(usable, energy, 1.0)).mean()
+
+
 def direction(model: nn.Module, f: Tensor, A: GridLaplacian) -> Tensor:
     """Return the model's direction for residuals f of unit root mean square, masked, in float32."""
     d: Tensor = model(f, A.geometry())
