@@ -195,7 +195,11 @@ class MultilevelNet(nn.Module):
         before, after = gates[0].chunk(2, dim=1) if gates else (None, None)
         h = self.coarse_before(h, before)
         # The coarsest level smooths once more where the others go down and up again.
-        h = h + self.up(self._coarse(self.down(h), levels - 1, gates[1:])) if levels > 1 else self.coarse_after(h, after)
+        h = (
+            h + self.up(self._coarse(self.down(h), levels - 1, gates[1:]))
+            if levels > 1
+            else self.coarse_after(h, after)
+        )
         result: Tensor = self.coarse_after(h, after)
         return result
 

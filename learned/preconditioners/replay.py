@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from conjugo.learned.preconditioners.forward import Precision
 from conjugo.learned.preconditioners.grid_laplacian import GridLaplacian
 from conjugo.learned.preconditioners.multiscale import State, as_batch
 from conjugo.learned.preconditioners.residual_loss import direction
@@ -26,6 +27,8 @@ class ReplayBatches:
         The network in training; every call takes one step of `fcg` with window 2 by its present weights.
     steps : int
         Age at which a solve gives way. At any time the ages 0 to steps - 1 are equally common.
+    precision : {"float32", "bfloat16"}
+        Of the network's products in those steps; "bfloat16" runs it under autocast.
 
     Raises
     ------
@@ -53,10 +56,17 @@ class ReplayBatches:
     True
     """
 
-    def __init__(self, fresh: Callable[[int], dict[str, Tensor]], model: nn.Module, *, steps: int = 16) -> None:
+    def __init__(
+        self,
+        fresh: Callable[[int], dict[str, Tensor]],
+        model: nn.Module,
+        *,
+        steps: int = 16,
+        precision: Precision = "float32",
+    ) -> None:
         if steps < 1:
             raise ValueError(f"steps = {steps}: expected at least 1")
-        self.fresh, self.model, self.steps = fresh, model, steps
+        self.fresh, self.model, self.steps, self.precision = fresh, model, steps, precision
         self._rows: dict[str, Tensor] | None = None
         self._exact = False
 
@@ -79,7 +89,9 @@ class ReplayBatches:
     def _advance(self, rows: dict[str, Tensor]) -> None:
         """Take one step of flexible CG with window 2 in every row; residuals keep unit root mean square."""
         A = GridLaplacian(rows["active"], rows["diag"])
-        p = direction(self.model, rows["f"], A)
+        kind = rows["f"].device.type
+        with torch.autocast(kind, dtype=torch.bfloat16, enabled=self.precision == "bfloat16"):
+            p = direction(self.model, rows["f"], A)
         for old, product in (("p1", "q1"), ("p0", "q0")):
             p = p - _ratio(rows[product], p, rows[product], rows[old]) * rows[old]
         q = A @ p
