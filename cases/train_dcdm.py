@@ -211,7 +211,8 @@ def validate(config: Config, model: nn.Module, device: torch.device) -> tuple[Ta
                 "not_converged": sum(not learned.converged for _, learned, _ in results),
                 "rejected": sum(rejected for *_, rejected in results),
             }
-            times = [float(np.median([r[i].seconds for r in results])) for i in (0, 1)]
+            pairs = [(plain.seconds, learned.seconds) for plain, learned, _ in results]
+            times = [float(t) for t in np.median(pairs, axis=0)]
             rows.append(row)
             table.add(*(str(value) for value in row.values()), *map(seconds, times))
     return table, rows

@@ -91,7 +91,7 @@ class Forward:
     def _record(self, field: Tensor) -> tuple[Any, Tensor, Tensor]:
         """Record a CUDA graph that reads and writes fixed tensors."""
         source = field.clone(memory_format=torch.preserve_format)
-        stream = torch.cuda.Stream(self.device)
+        stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(stream):
             for _ in range(WARM_UP):

@@ -99,9 +99,9 @@ class NeuralPreconditioner:
         coarsening = getattr(model, "coarsening", None)
         multiple = 1 if coarsening is None else int(coarsening(domain.shape))
         padded = tuple(-(-n // multiple) * multiple for n in domain.shape)
-        self._pad = [(0, big - n) for n, big in zip(domain.shape, padded, strict=True)][::-1]
-        self._pad_all = [edge for pair in self._pad for edge in pair]
-        geometry = nn.functional.pad(domain.geometry(), self._pad_all)
+        pairs = [(0, big - n) for n, big in zip(domain.shape, padded, strict=True)]
+        self._pad = [edge for pair in reversed(pairs) for edge in pair]  # pad() starts with the last axis
+        geometry = nn.functional.pad(domain.geometry(), self._pad)
         self._forward = Forward(model, geometry, precision=precision, device=device, compile=compile, graph=graph)
         self._fallback = None if fallback is None else as_operator(fallback)
         self._moved: dict[tuple[torch.device, torch.dtype], tuple[Tensor | None, Tensor | None]] = {}
@@ -149,9 +149,10 @@ class NeuralPreconditioner:
         scale = inside.square().sum(0).sqrt() / math.sqrt(domain.count)
         scale = torch.where(scale > 0, scale, 1.0)
         fields = (inside / scale).T.reshape(-1, 1, *domain.shape)
-        fields = nn.functional.pad(fields.to(self._forward.dtype), self._pad_all)
+        fields = nn.functional.pad(fields.to(self._forward.dtype), self._pad)
         out = self._forward(fields)
-        out = out[(..., *(slice(n) for n in domain.shape))]
+        for axis, n in enumerate(domain.shape):
+            out = out.narrow(2 + axis, 0, n)
         z = out.reshape(columns.shape[1], -1).T.to(device=columns.device, dtype=columns.dtype) * scale
         z = z if mask is None else z * mask
         return z if nullspace is None else z - nullspace @ (nullspace.T @ z)
@@ -160,10 +161,10 @@ class NeuralPreconditioner:
         """Return the direction that needs no network."""
         if self._fallback is None:
             return columns
-        try_torch = columns.device.type != "cpu"
-        r: Array = columns if try_torch else columns.numpy()
-        z = self._fallback @ r
-        return z if try_torch else torch.from_numpy(np.ascontiguousarray(z))
+        if columns.device.type != "cpu":
+            z: Tensor = self._fallback @ columns
+            return z
+        return torch.from_numpy(np.ascontiguousarray(self._fallback @ columns.numpy()))  # classical ones read NumPy
 
     def _reject(self) -> None:
         """Count a useless direction, and warn of the first."""
