@@ -9,9 +9,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-type Precision = Literal["float32", "bfloat16"]
+type Precision = Literal["float32", "bfloat16", "float64"]
 
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
 
 WARM_UP = 3
 """Calls before a CUDA graph is recorded, so that libraries have chosen their kernels."""
@@ -26,8 +26,8 @@ class Forward:
         Maps (batch, 1, *grid), and the geometry where it has any, to (batch, 1, *grid). It is copied, not changed.
     geometry : (1, 2, *grid) tensor
         Of the domain; a model with a method `gates` is asked once for what it makes of it.
-    precision : {"float32", "bfloat16"}
-        Of the network's weights and fields.
+    precision : {"float32", "bfloat16", "float64"}
+        Of the network's weights and fields; float64 is for tests.
     device : device, optional
         Where it runs; default where the model is.
     compile : bool

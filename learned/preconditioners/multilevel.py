@@ -144,8 +144,12 @@ class MultilevelNet(nn.Module):
         return int(math.log2(min(shape) / SMALLEST))
 
     def coarsening(self, shape: tuple[int, ...]) -> int:
-        """Return what every side must be a multiple of."""
-        return int(2 ** self.depth(shape))
+        """Return what every side must be a multiple of, so that the padded grid has this depth too."""
+        multiple, found = 0, 2 ** self.depth(shape)
+        while found != multiple:
+            multiple = found
+            found = 2 ** self.depth(tuple(-(-n // multiple) * multiple for n in shape))
+        return int(multiple)
 
     def gates(self, geometry: Tensor) -> list[Tensor]:
         """Return each level's factors; they depend on the geometry (batch, 2, *grid) alone."""

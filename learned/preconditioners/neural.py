@@ -31,8 +31,8 @@ class NeuralPreconditioner:
     problem : LinearProblem or stencil
         What is solved: the grid, the mask, the null space and, for networks that look, the geometry. A matrix needs
         a problem with a grid around it.
-    precision : {"float32", "bfloat16"}
-        Of the network. Everything else keeps the precision of the residual.
+    precision : {"float32", "bfloat16", "float64"}
+        Of the network; float64 is for tests. Everything else keeps the precision of the residual.
     fallback : operator, optional
         A classical preconditioner whose direction takes the place of a useless one; default the residual.
     device : device, optional
