@@ -145,13 +145,13 @@ def network(config: Config) -> nn.Module:
 def data(config: Config, model: nn.Module, device: torch.device) -> Callable[[int], dict[str, Tensor]]:
     """Make the batches that the configuration names."""
     shape = (config.size,) * config.dimension
+    kind: Literal["error", "residual"] = "error" if config.loss == "energy" else "residual"
     fresh: Callable[[int], dict[str, Tensor]]
     if config.data == "ritz":
         A = box_laplacian(shape, wall=0.0, device=device)
         vectors = min(config.vectors, config.size**config.dimension - 1)
-        fresh = RitzBatches(A=A, vectors=vectors, batch=config.batch, seed=config.seed)
+        fresh = RitzBatches(A=A, vectors=vectors, batch=config.batch, kind=kind, seed=config.seed)
     else:
-        kind: Literal["error", "residual"] = "error" if config.loss == "energy" else "residual"
         domains = Domains(neumann=config.neumann, solids=config.solids)
         fresh = MultiscaleBatches(
             shape=shape, batch=config.batch, domains=domains, kind=kind, seed=config.seed, device=device

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -99,7 +100,7 @@ def lanczos(A: GridLaplacian, m: int, generator: torch.Generator) -> LanczosBasi
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RitzBatches:
-    """f = sum_j c_j q_j over the Ritz vectors of one domain, and e = sum_j c_j q_j / value_j.
+    """Sums c_j q_j over the Ritz vectors of one domain: a function of (seed, step).
 
     Parameters
     ----------
@@ -109,6 +110,9 @@ class RitzBatches:
         Lanczos steps m; published 10,000.
     batch : int
         Samples a step.
+    kind : {"residual", "error"}
+        Whether f = sum_j c_j q_j, as published, or e = sum_j (c_j / value_j) q_j and f = A e, as `energy_loss` needs.
+        The two agree where the Ritz vectors have converged to eigenvectors.
     seed : int
         Seed of the basis and of the coefficients.
 
@@ -127,12 +131,13 @@ class RitzBatches:
     >>> from conjugo.learned.preconditioners.grid_laplacian import box_laplacian
     >>> batch = RitzBatches(A=box_laplacian((8, 8), wall=0.0), vectors=20, batch=3)(0)
     >>> sorted(batch), tuple(batch["f"].shape)
-    (['active', 'diag', 'e', 'f'], (3, 1, 8, 8))
+    (['active', 'diag', 'f'], (3, 1, 8, 8))
     """
 
     A: GridLaplacian
     vectors: int = 2000
     batch: int = 10
+    kind: Literal["residual", "error"] = "residual"
     seed: int = 0
 
     @property
@@ -151,6 +156,7 @@ class RitzBatches:
         lower = count // 2 + count * SHIFT // 10_000
         c = torch.randn(count, self.batch, generator=seeded(self.seed, step, self.device), device=self.device)
         c[:lower] *= WEIGHT
-        pair = torch.cat([c, c / basis.values[:, None]], dim=1)
-        f, e = (basis.vectors @ (basis.rotation @ pair)).T.reshape(2, self.batch, 1, *self.A.active.shape[2:])
-        return as_batch(f, self.A, error=e)
+        if self.kind == "error":
+            c = c / basis.values[:, None]
+        sums = (basis.vectors @ (basis.rotation @ c)).T.reshape(self.batch, 1, *self.A.active.shape[2:])
+        return as_batch(self.A @ sums, self.A, error=sums) if self.kind == "error" else as_batch(sums, self.A)

@@ -137,8 +137,8 @@ def test_bad_input_is_named(net: MultilevelNet) -> None:
         NeuralPreconditioner(net, np.eye(4))
     with pytest.raises(ValueError, match="pass the problem before compress"):
         NeuralPreconditioner(net, poisson((16, 16), mask="disc").compress())
+    empty = VariableStencil(np.ones((8, 8)), [np.zeros((8, 8))] * 2, active=np.zeros((8, 8), dtype=bool))
     with pytest.raises(ValueError, match="the mask keeps none of the 64 unknowns"):
-        empty = VariableStencil(np.ones((8, 8)), [np.zeros((8, 8))] * 2, active=np.zeros((8, 8), dtype=bool))
         NeuralPreconditioner(net, empty)
     with pytest.raises(ValueError, match="precision = 'half'"):
         NeuralPreconditioner(net, problem, precision="half")  # type: ignore[arg-type]
