@@ -21,7 +21,9 @@ COMMANDS = {
 }
 """Sub-command: its module in `conjugo.cases`, and a line of help; `train` has modules of its own in `TRAINING`."""
 
-TRAINING: dict[str, tuple[str, str]] = {}
+TRAINING: dict[str, tuple[str, str]] = {
+    "dcdm": ("train_dcdm", "a direction network for flexible conjugate gradients"),
+}
 """Name for `conjugo train`: its module in `conjugo.cases`, and a line of help."""
 
 
