@@ -89,13 +89,13 @@ def kernel_table(n: int, copy: float) -> list[Row]:
     return rows
 
 
-def solve_rows(n: int, repeats: int = 5) -> list[tuple[str, float, int, float]]:
+def solve_rows(n: int, rhs: str = "white", repeats: int = 5) -> list[tuple[str, float, int, float]]:
     """Rows (name, ms, iterations, true relative residual by the CPU's operator) at n^3."""
     import torch
 
     from conjugo.solvers.triton.multigrid import CudaMultigrid
 
-    problem = poisson((n, n, n), seed=1)
+    problem = poisson((n, n, n), seed=1, rhs=rhs)
     M = CudaMultigrid(problem.A)
     b = torch.as_tensor(problem.b, device="cuda")
     rows = []
@@ -110,7 +110,7 @@ def solve_rows(n: int, repeats: int = 5) -> list[tuple[str, float, int, float]]:
             times.append(1e3 * (time.perf_counter() - started))
         x = result.x.cpu().numpy()
         true = float(np.linalg.norm(problem.b - problem.A @ x) / np.linalg.norm(problem.b))
-        rows.append((f"{n}^3 solve to {rtol:.0e} ({result.status})", float(np.median(times)), result.iterations, true))
+        rows.append((f"{n}^3 {rhs} rhs: solve to {rtol:.0e} ({result.status})", float(np.median(times)), result.iterations, true))
     return rows
 
 

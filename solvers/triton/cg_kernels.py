@@ -6,7 +6,7 @@ the rounded p, the recurrence of r stays true to x; the rounding costs p only co
 
 from __future__ import annotations
 
-from conjugo.solvers.triton.cycle_kernels import program, row, tile
+from conjugo.solvers.triton.cycle_kernels import lines, program, row, tile
 from conjugo.solvers.triton.language import jit, tl
 
 RHO, BETA, CURVATURE, ALPHA, SQUARE, SCALE = range(6)
@@ -57,32 +57,43 @@ def product(
     tl.store(out + at, t, mask=inside)
 
 
-@jit(fixed=_SIZES)
+@jit(fixed=(*_SIZES, "chunk"))
 def direction(
-    new, p, z, coef, weight, scalars, partial, n0, n1, n2,
-    A0: tl.constexpr, A1: tl.constexpr, BETA: tl.constexpr, B0: tl.constexpr, B1: tl.constexpr, B2: tl.constexpr,
+    new, p, z, coef, weight, scalars, partial, n0, n1, n2, chunk,
+    A0: tl.constexpr, A1: tl.constexpr, BETA: tl.constexpr, B1: tl.constexpr, B2: tl.constexpr,
 ):  # fmt: skip
     """new = z + beta p and the program's share of new . A new."""
-    i, j, k, inside = tile(n0, n1, n2, B0, B1, B2)
-    li, di, ui, im, ip = row(coef, i, n0, n1 * n2)
+    j, k, inside = lines(n1, n2, B1, B2)
+    plane = n1 * n2
     lj, dj, uj, jm, jp = row(coef + 3 * n0, j, n1, n2)
     lk, dk, uk, km, kp = row(coef + 3 * (n0 + n1), k, n2, 1)
-    at = (i * (n1 * n2))[:, None, None] + (j * n2)[None, :, None] + k[None, None, :]
+    at = (j * n2)[:, None] + k[None, :]
+    djk = dj[:, None] + dk[None, :]
     beta = tl.load(scalars + BETA).to(tl.float32)
-    v = combined(z, p, beta, at)
-    tl.store(new + at, v, mask=inside)
-    centre = v.to(tl.float64)
-    t = (di[:, None, None] + dj[None, :, None] + dk[None, None, :]) * centre
-    t += lk[None, None, :] * combined(z, p, beta, at + km[None, None, :]).to(tl.float64)
-    t += uk[None, None, :] * combined(z, p, beta, at + kp[None, None, :]).to(tl.float64)
-    if A1:
-        t += lj[None, :, None] * combined(z, p, beta, at + jm[None, :, None]).to(tl.float64)
-        t += uj[None, :, None] * combined(z, p, beta, at + jp[None, :, None]).to(tl.float64)
+    first = tl.program_id(2) * chunk
+    stop = tl.minimum(first + chunk, n0)
+    centre = combined(z, p, beta, first * plane + at).to(tl.float64)
+    before = centre
     if A0:
-        t += li[:, None, None] * combined(z, p, beta, at + im[:, None, None]).to(tl.float64)
-        t += ui[:, None, None] * combined(z, p, beta, at + ip[:, None, None]).to(tl.float64)
-    share = tl.where(inside, t * centre * volume(weight, i, j, k, n0, n1), 0.0)
-    tl.store(partial + program(), tl.sum(tl.sum(tl.sum(share, 2), 1), 0))
+        before = combined(z, p, beta, ((first + n0 - 1) % n0) * plane + at).to(tl.float64)
+    after = centre
+    share = tl.zeros((B1, B2), dtype=tl.float64)
+    for i in range(first, stop):
+        here = i * plane + at
+        tl.store(new + here, centre.to(tl.float32), mask=inside)
+        t = (tl.load(coef + n0 + i) + djk) * centre
+        t += lk[None, :] * combined(z, p, beta, here + km[None, :]).to(tl.float64)
+        t += uk[None, :] * combined(z, p, beta, here + kp[None, :]).to(tl.float64)
+        if A1:
+            t += lj[:, None] * combined(z, p, beta, here + jm[:, None]).to(tl.float64)
+            t += uj[:, None] * combined(z, p, beta, here + jp[:, None]).to(tl.float64)
+        if A0:
+            after = combined(z, p, beta, tl.where(i == n0 - 1, 0, i + 1) * plane + at).to(tl.float64)
+            t += tl.load(coef + i) * before + tl.load(coef + 2 * n0 + i) * after
+        share += t * centre * tl.load(weight + i)
+        before, centre = centre, after
+    w = tl.load(weight + n0 + j)[:, None] * tl.load(weight + n0 + n1 + k)[None, :]
+    tl.store(partial + program(), tl.sum(tl.sum(tl.where(inside, share * w, 0.0), 1), 0))
 
 
 @jit(fixed=_SIZES)

@@ -37,66 +37,105 @@ def program():
     return tl.program_id(0) + tl.num_programs(0) * (tl.program_id(1) + tl.num_programs(1) * tl.program_id(2))
 
 
-@jit(fixed=_SIZES)
+@jit()
+def lines(n1, n2, B1: tl.constexpr, B2: tl.constexpr):
+    """Indices of this program's nodes in a plane, clamped, and which of them exist."""
+    j = tl.program_id(1) * B1 + tl.arange(0, B1)
+    k = tl.program_id(0) * B2 + tl.arange(0, B2)
+    return tl.minimum(j, n1 - 1), tl.minimum(k, n2 - 1), (j < n1)[:, None] & (k < n2)[None, :]
+
+
+@jit(fixed=(*_SIZES, "chunk"))
 def smooth_zero(
-    x, b, coef, n0, n1, n2, omega, theta,
-    A0: tl.constexpr, A1: tl.constexpr, B0: tl.constexpr, B1: tl.constexpr, B2: tl.constexpr,
+    x, b, coef, n0, n1, n2, omega, theta, chunk,
+    A0: tl.constexpr, A1: tl.constexpr, EVEN: tl.constexpr, B1: tl.constexpr, B2: tl.constexpr,
 ):  # fmt: skip
-    """x = two damped Jacobi steps (omega, theta) from zero."""
-    i, j, k, inside = tile(n0, n1, n2, B0, B1, B2)
-    li, di, ui, im, ip = row(coef, i, n0, n1 * n2)
-    lj, dj, uj, jm, jp = row(coef + 3 * n0, j, n1, n2)
-    lk, dk, uk, km, kp = row(coef + 3 * (n0 + n1), k, n2, 1)
-    at = (i * (n1 * n2))[:, None, None] + (j * n2)[None, :, None] + k[None, None, :]
-    ci, cj, ck = coef + n0 + i, coef + 3 * n0 + n1 + j, coef + 3 * (n0 + n1) + n2 + k  # the diagonals
-    dij = di[:, None] + dj[None, :]
-    d = dij[:, :, None] + dk[None, None, :]
+    """x = two damped Jacobi steps (omega, theta) from zero; EVEN says that the diagonal is the same everywhere."""
+    j, k, inside = lines(n1, n2, B1, B2)
+    plane = n1 * n2
+    cj, ck = coef + 3 * n0, coef + 3 * (n0 + n1)
+    lj, dj, uj, jm, jp = row(cj, j, n1, n2)
+    lk, dk, uk, km, kp = row(ck, k, n2, 1)
+    at = (j * n2)[:, None] + k[None, :]
     djk = dj[:, None] + dk[None, :]
-    dik = di[:, None] + dk[None, :]
-    centre = tl.load(b + at)
-    t = lk[None, None, :] * tl.load(b + at + km[None, None, :]) / (dij[:, :, None] + tl.load(ck + km)[None, None, :])
-    t += uk[None, None, :] * tl.load(b + at + kp[None, None, :]) / (dij[:, :, None] + tl.load(ck + kp)[None, None, :])
-    if A1:
-        fm, fp = tl.load(cj + jm // n2)[None, :, None], tl.load(cj + jp // n2)[None, :, None]
-        t += lj[None, :, None] * tl.load(b + at + jm[None, :, None]) / (dik[:, None, :] + fm)
-        t += uj[None, :, None] * tl.load(b + at + jp[None, :, None]) / (dik[:, None, :] + fp)
+    djm, djp, dkm, dkp = djk, djk, djk, djk
+    if not EVEN:
+        djm = tl.load(cj + n1 + j + jm // n2)[:, None] + dk[None, :]
+        djp = tl.load(cj + n1 + j + jp // n2)[:, None] + dk[None, :]
+        dkm = dj[:, None] + tl.load(ck + n2 + k + km)[None, :]
+        dkp = dj[:, None] + tl.load(ck + n2 + k + kp)[None, :]
+    first = tl.program_id(2) * chunk
+    stop = tl.minimum(first + chunk, n0)
+    last = (first + n0 - 1) % n0
+    inverse = 1.0 / (tl.load(coef + n0 + first) + djk)
+    centre = tl.load(b + first * plane + at) * inverse
+    before = centre
     if A0:
-        plane = n1 * n2
-        em, ep = tl.load(ci + im // plane)[:, None, None], tl.load(ci + ip // plane)[:, None, None]
-        t += li[:, None, None] * tl.load(b + at + im[:, None, None]) / (djk[None, :, :] + em)
-        t += ui[:, None, None] * tl.load(b + at + ip[:, None, None]) / (djk[None, :, :] + ep)
-    tl.store(x + at, ((omega + theta - omega * theta) * centre - omega * theta * t) / d, mask=inside)
+        before = tl.load(b + last * plane + at) / (tl.load(coef + n0 + last) + djk)
+    after, inverse_after = centre, inverse
+    for i in range(first, stop):
+        here = b + i * plane
+        di = tl.load(coef + n0 + i)
+        if A0:
+            following = tl.where(i == n0 - 1, 0, i + 1)
+            if not EVEN:
+                inverse_after = 1.0 / (tl.load(coef + n0 + following) + djk)
+            after = tl.load(b + following * plane + at) * inverse_after
+        west, east = tl.load(here + at + km[None, :]), tl.load(here + at + kp[None, :])
+        if EVEN:
+            t = (lk[None, :] * west + uk[None, :] * east) * inverse
+        else:
+            t = lk[None, :] * west / (di + dkm) + uk[None, :] * east / (di + dkp)
+        if A1:
+            north, south = tl.load(here + at + jm[:, None]), tl.load(here + at + jp[:, None])
+            if EVEN:
+                t += (lj[:, None] * north + uj[:, None] * south) * inverse
+            else:
+                t += lj[:, None] * north / (di + djm) + uj[:, None] * south / (di + djp)
+        if A0:
+            t += tl.load(coef + i) * before + tl.load(coef + 2 * n0 + i) * after
+        out = (omega + theta - omega * theta) * centre - omega * theta * (t * inverse)
+        tl.store(x + i * plane + at, out, mask=inside)
+        before, centre, inverse = centre, after, inverse_after
 
 
-@jit(fixed=_SIZES)
+@jit(fixed=(*_SIZES, "chunk"))
 def smooth(
-    y, x, b, coef, weight, partial, n0, n1, n2, omega,
-    A0: tl.constexpr, A1: tl.constexpr, DOT: tl.constexpr,
-    B0: tl.constexpr, B1: tl.constexpr, B2: tl.constexpr,
+    y, x, b, coef, weight, partial, n0, n1, n2, omega, chunk,
+    A0: tl.constexpr, A1: tl.constexpr, DOT: tl.constexpr, B1: tl.constexpr, B2: tl.constexpr,
 ):  # fmt: skip
     """y = x + omega D^-1 (b - T x); with DOT also the program's share of y . W b."""
-    i, j, k, inside = tile(n0, n1, n2, B0, B1, B2)
-    li, di, ui, im, ip = row(coef, i, n0, n1 * n2)
+    j, k, inside = lines(n1, n2, B1, B2)
+    plane = n1 * n2
     lj, dj, uj, jm, jp = row(coef + 3 * n0, j, n1, n2)
     lk, dk, uk, km, kp = row(coef + 3 * (n0 + n1), k, n2, 1)
-    at = (i * (n1 * n2))[:, None, None] + (j * n2)[None, :, None] + k[None, None, :]
-    d = di[:, None, None] + dj[None, :, None] + dk[None, None, :]
-    centre, source = tl.load(x + at), tl.load(b + at)
-    t = lk[None, None, :] * tl.load(x + at + km[None, None, :])
-    t += uk[None, None, :] * tl.load(x + at + kp[None, None, :])
-    if A1:
-        t += lj[None, :, None] * tl.load(x + at + jm[None, :, None])
-        t += uj[None, :, None] * tl.load(x + at + jp[None, :, None])
+    at = (j * n2)[:, None] + k[None, :]
+    djk = dj[:, None] + dk[None, :]
+    first = tl.program_id(2) * chunk
+    stop = tl.minimum(first + chunk, n0)
+    centre = tl.load(x + first * plane + at)
+    before = centre
     if A0:
-        t += li[:, None, None] * tl.load(x + at + im[:, None, None])
-        t += ui[:, None, None] * tl.load(x + at + ip[:, None, None])
-    out = (1 - omega) * centre + omega * (source - t) / d
-    tl.store(y + at, out, mask=inside)
+        before = tl.load(x + ((first + n0 - 1) % n0) * plane + at)
+    after = centre
+    share = tl.zeros((B1, B2), dtype=tl.float64)
+    for i in range(first, stop):
+        here = x + i * plane
+        source = tl.load(b + i * plane + at)
+        t = lk[None, :] * tl.load(here + at + km[None, :]) + uk[None, :] * tl.load(here + at + kp[None, :])
+        if A1:
+            t += lj[:, None] * tl.load(here + at + jm[:, None]) + uj[:, None] * tl.load(here + at + jp[:, None])
+        if A0:
+            after = tl.load(x + tl.where(i == n0 - 1, 0, i + 1) * plane + at)
+            t += tl.load(coef + i) * before + tl.load(coef + 2 * n0 + i) * after
+        out = (1 - omega) * centre + omega * (source - t) / (tl.load(coef + n0 + i) + djk)
+        tl.store(y + i * plane + at, out, mask=inside)
+        if DOT:
+            share += (out * source).to(tl.float64) * tl.load(weight + i)
+        before, centre = centre, after
     if DOT:
-        w = tl.load(weight + i)[:, None, None] * tl.load(weight + n0 + j)[None, :, None]
-        w = w * tl.load(weight + n0 + n1 + k)[None, None, :]
-        share = tl.where(inside, out.to(tl.float64) * source.to(tl.float64) * w, 0.0)
-        tl.store(partial + program(), tl.sum(tl.sum(tl.sum(share, 2), 1), 0))
+        w = tl.load(weight + n0 + j)[:, None] * tl.load(weight + n0 + n1 + k)[None, :]
+        tl.store(partial + program(), tl.sum(tl.sum(tl.where(inside, share * w, 0.0), 1), 0))
 
 
 @jit(fixed=("n", "first", "step", "stride"))
@@ -145,34 +184,44 @@ def between(table, i, n, m, first, step, stride):
     return ((J + m) % m) * stride, ((J + 1) % m) * stride, tl.load(table + i), tl.load(table + n + i)
 
 
-@jit(fixed=(*_SIZES, *_COARSE, "f0", "f1", "f2", "s0", "s1", "s2"))
+@jit()
+def spread(plane, ja, jb, ka, kb, wa, wb, za, zb, A1: tl.constexpr):
+    """A plane of coarse values interpolated along its two axes."""
+    low, high = plane + ja[:, None], plane + jb[:, None]
+    t = wa[:, None] * (za[None, :] * tl.load(low + ka[None, :]) + zb[None, :] * tl.load(low + kb[None, :]))
+    if A1:
+        t += wb[:, None] * (za[None, :] * tl.load(high + ka[None, :]) + zb[None, :] * tl.load(high + kb[None, :]))
+    return t
+
+
+@jit(fixed=(*_SIZES, *_COARSE, "f0", "f1", "f2", "s1", "s2", "chunk"))
 def prolong(
-    x, coarse, table, n0, n1, n2, m0, m1, m2, f0, f1, f2, s0, s1, s2,
-    A0: tl.constexpr, A1: tl.constexpr, B0: tl.constexpr, B1: tl.constexpr, B2: tl.constexpr,
+    x, coarse, table, n0, n1, n2, m0, m1, m2, f0, f1, f2, s1, s2, chunk,
+    S0: tl.constexpr, A1: tl.constexpr, B1: tl.constexpr, B2: tl.constexpr,
 ):  # fmt: skip
-    """x += P coarse."""
-    i, j, k, inside = tile(n0, n1, n2, B0, B1, B2)
-    ia, ib, va, vb = between(table, i, n0, m0, f0, s0, m1 * m2)
+    """x += P coarse; S0 fine planes for each coarse one, `chunk` coarse ones a program, from the one before the first."""
+    j, k, inside = lines(n1, n2, B1, B2)
     ja, jb, wa, wb = between(table + 2 * n0, j, n1, m1, f1, s1, m2)
     ka, kb, za, zb = between(table + 2 * (n0 + n1), k, n2, m2, f2, s2, 1)
-    at = (i * (n1 * n2))[:, None, None] + (j * n2)[None, :, None] + k[None, None, :]
-    low, high = ka[None, None, :], kb[None, None, :]
-    left, right = za[None, None, :], zb[None, None, :]
-    aa = (ia[:, None] + ja[None, :])[:, :, None]
-    t = (va[:, None] * wa[None, :])[:, :, None] * (left * tl.load(coarse + aa + low) + right * tl.load(coarse + aa + high))
-    if A1:
-        ab = (ia[:, None] + jb[None, :])[:, :, None]
-        line = left * tl.load(coarse + ab + low) + right * tl.load(coarse + ab + high)
-        t += (va[:, None] * wb[None, :])[:, :, None] * line
-    if A0:
-        ba = (ib[:, None] + ja[None, :])[:, :, None]
-        line = left * tl.load(coarse + ba + low) + right * tl.load(coarse + ba + high)
-        t += (vb[:, None] * wa[None, :])[:, :, None] * line
-    if A0 and A1:
-        bb = (ib[:, None] + jb[None, :])[:, :, None]
-        line = left * tl.load(coarse + bb + low) + right * tl.load(coarse + bb + high)
-        t += (vb[:, None] * wb[None, :])[:, :, None] * line
-    tl.store(x + at, tl.load(x + at) + t, mask=inside)
+    at = (j * n2)[:, None] + k[None, :]
+    first = tl.program_id(2) * chunk - (S0 - 1)
+    stop = tl.minimum(first + chunk, m0)
+    near = spread(coarse + ((first + m0) % m0) * (m1 * m2), ja, jb, ka, kb, wa, wb, za, zb, A1)
+    far = near
+    for J in range(first, stop):
+        if S0 == 2:
+            far = spread(coarse + ((J + 1) % m0) * (m1 * m2), ja, jb, ka, kb, wa, wb, za, zb, A1)
+        for e in tl.static_range(S0):
+            i = S0 * J + f0 + e
+            some = inside & (at * 0 + i >= 0) & (at * 0 + i < n0)
+            c = tl.maximum(tl.minimum(i, n0 - 1), 0)
+            target = x + c * (n1 * n2) + at
+            t = tl.load(table + c) * near + tl.load(table + n0 + c) * far
+            tl.store(target, tl.load(target) + t, mask=some)
+        near = far
+        if S0 == 1:
+            near = spread(coarse + ((J + 1) % m0) * (m1 * m2), ja, jb, ka, kb, wa, wb, za, zb, A1)
+            far = near
 
 
 @jit(fixed=("n",))

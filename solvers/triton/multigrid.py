@@ -170,9 +170,9 @@ class CudaMultigrid:
     def direction(self, new: torch.Tensor, old: torch.Tensor) -> None:
         """First pass of an iteration: new = z + beta old, and the shares of new . A new."""
         top = self.levels[0]
-        cg_kernels.direction[top.grid(top.shape, top.tile)](
-            new, old, top.x, self._coef, top.weight, self._scalars, self._partial, *top.shape, *top.active, BETA,
-            *top.tile, num_warps=WARPS,
+        cg_kernels.direction[top.marched(top.shape[0])](
+            new, old, top.x, self._coef, top.weight, self._scalars, self._partial, *top.shape, top.chunk, *top.active,
+            BETA, *top.block, num_warps=WARPS,
         )  # fmt: skip
 
     def update(self, p: torch.Tensor) -> None:
@@ -185,9 +185,9 @@ class CudaMultigrid:
 
     def add_up(self, which: int) -> None:
         """Sum the shares into one of the scalars on the device."""
-        cg_kernels.add_up[(1,)](
-            self._scalars, self._partial, self._partial.numel(), WHICH=which, BLOCK=_SUM_BLOCK, num_warps=8
-        )
+        top = self.levels[0]
+        programs = math.prod(top.grid(top.shape, top.tile) if which == SQUARE else top.marched(top.shape[0]))
+        cg_kernels.add_up[(1,)](self._scalars, self._partial, programs, WHICH=which, BLOCK=_SUM_BLOCK, num_warps=8)
 
     def _iteration(self, at: int) -> None:
         """One iteration of conjugate gradients; the directions alternate between two arrays."""
@@ -202,7 +202,7 @@ class CudaMultigrid:
     def _take(self, r: torch.Tensor, scale: float | torch.Tensor = 1.0) -> None:
         """Finest level's b = scale W^-1 r."""
         low = self.levels[0].b.view(-1)
-        torch.mul(r, scale, out=low) if r.dtype == torch.float32 else low.copy_(r * scale)
+        torch.mul(r, scale, out=low)
         if self._inverse_weight is not None:
             low.mul_(self._inverse_weight)
 
@@ -267,28 +267,52 @@ class CudaMultigrid:
         )
         size = float(monitor.bnorm)
         scale = 1.0 / size if size > 0 else 1.0
-        self._x.copy_(monitor.x)
-        self._restart(monitor.r, scale)
-        turn, rnorm = 0, None
+        self._start(monitor, b, scale)
+        turn, rnorm, exact = 0, (monitor.bnorm if monitor.from_zero else None), monitor.from_zero
         with monitor:
-            while monitor.proceed(self._x, monitor.r if rnorm is None else self._r, rnorm=rnorm):
+            while monitor.proceed(self._x, self._r, rnorm=rnorm, exact=exact):
                 if monitor.replaced:
                     self._restart(monitor.r, scale)
                 self._steps[turn]()
                 turn = 1 - turn
-                if self.device.type == "cuda":
-                    torch.cuda.current_stream(self.device).synchronize()
-                rho, curvature, square = (float(self._pinned[at]) for at in (RHO, CURVATURE, SQUARE))
+                rho, curvature, square = self._read()
                 if rho <= 0 or curvature <= 0:
                     monitor.fail(Status.INDEFINITE if rho or curvature else Status.BREAKDOWN)
                     break
-                rnorm = math.sqrt(square) if square >= 0 else math.nan
+                rnorm, exact = (math.sqrt(square) if square >= 0 else math.nan), False
+                if rnorm <= monitor.tolerance and (true := self._residual(b)) <= monitor.tolerance:
+                    rnorm, exact = true, True
         return monitor.result(self._x.clone(), setup_seconds=self.setup_seconds, bytes=self.nbytes)
+
+    def _read(self) -> tuple[float, float, float]:
+        """Wait for the iteration and return rho, the curvature and r . r."""
+        if self.device.type == "cuda":
+            torch.cuda.current_stream(self.device).synchronize()
+        rho, curvature, square = self._pinned[[RHO, CURVATURE, SQUARE]].tolist()
+        return rho, curvature, square
+
+    def _residual(self, b: torch.Tensor) -> float:
+        """Norm of r = b - A x, formed anew in place of the recurrence's."""
+        top = self.levels[0]
+        cg_kernels.product[top.grid(top.shape, top.tile)](
+            self._r, self._x, b, self._coef, top.weight, self._partial, *top.shape, *top.active, True, *top.tile,
+            num_warps=WARPS,
+        )  # fmt: skip
+        self.add_up(SQUARE)
+        return math.sqrt(float(self._scalars[SQUARE]))
+
+    def _start(self, monitor: Monitor, b: torch.Tensor, scale: float) -> None:
+        """First guess and residual."""
+        if monitor.from_zero:
+            self._x.zero_()
+        else:
+            self._x.copy_(monitor.x)
+        self._restart(b if monitor.from_zero and self.A.nullspace is None else monitor.r, scale)
 
     def _restart(self, r: torch.Tensor, scale: float) -> None:
         """Go on from the residual r with a fresh direction."""
         self._r.copy_(r)
         self._take(r, scale)
-        for p in self._p:
+        for p in self._p:  # multiplied by beta = 0, so it must be finite
             p.zero_()
         self._scalars.copy_(torch.tensor([0.0, 0.0, 0.0, 0.0, 0.0, scale], dtype=torch.float64))

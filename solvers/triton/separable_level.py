@@ -17,9 +17,11 @@ from conjugo.solvers.triton.language import divide_up, power_of_two
 type Axes = tuple[Axis, Axis, Axis]
 type Transfers = tuple[Transfer | None, Transfer | None, Transfer | None]
 
-TILE = (2, 4, 128)
+TILE = (1, 2, 256)
 """Nodes of a tile along the three axes, at most."""
-COARSE_TILE = (1, 4, 32)
+CHUNK = 8
+"""Planes that a program marches through, at most."""
+COARSE_TILE = (1, 1, 128) if torch.cuda.is_available() else (8, 8, 16)
 """The same for the coarse nodes of the restriction, whose unrolled kernel takes long to compile: one size for all."""
 WARPS = 4
 TILES = 256 if torch.cuda.is_available() else 1
@@ -41,6 +43,14 @@ def tile_of(shape: tuple[int, ...], most: tuple[int, int, int] = TILE) -> tuple[
     last = min(most[2], power_of_two(shape[2]), budget)
     middle = min(most[1], power_of_two(shape[1]), budget // last)
     return min(power_of_two(shape[0]), budget // (last * middle)), middle, last
+
+
+def block_of(shape: tuple[int, ...]) -> tuple[tuple[int, int], int]:
+    """Rows and columns of a marching program's block, and how many planes it marches through."""
+    columns = min(TILE[2], power_of_two(shape[2]))
+    rows = min(power_of_two(shape[1]), max(1, TILE[1] * TILE[2] // columns))
+    blocks = divide_up(shape[1], rows) * divide_up(shape[2], columns)
+    return (rows, columns), max(1, min(CHUNK, blocks * shape[0] // (8 * TILES))) if TILES > 1 else CHUNK
 
 
 def entries(axes: Axes, shift: float) -> NDArray[np.float64]:
@@ -97,6 +107,8 @@ class SeparableLevel:
         self.coarsened: tuple[bool, ...] = ()
         self.coarse_shape: tuple[int, ...] = ()
         self.tile = tile_of(self.shape)
+        self.block, self.chunk = block_of(self.shape)
+        self.even = all(bool(np.all(a.diag == a.diag[0])) for a in axes)
         self.coef = torch.tensor(entries(axes, shift), dtype=torch.float32, device=device)
         self.weight = torch.tensor(np.concatenate([a.weight for a in axes]), device=device)
         self.b, self.x, self.y = (torch.zeros(self.shape, dtype=torch.float32, device=device) for _ in range(3))
@@ -134,16 +146,22 @@ class SeparableLevel:
         """Programs along the axes, the contiguous one first."""
         return divide_up(shape[2], tile[2]), divide_up(shape[1], tile[1]), divide_up(shape[0], tile[0])
 
+    def marched(self, planes: int, chunk: int | None = None) -> tuple[int, int, int]:
+        """Programs of a kernel that marches through chunks of planes."""
+        first, second = divide_up(self.shape[2], self.block[1]), divide_up(self.shape[1], self.block[0])
+        return first, second, divide_up(planes, chunk or self.chunk)
+
     @property
     def programs(self) -> int:
-        """Tiles of the level."""
-        return math.prod(self.grid(self.shape, self.tile))
+        """Most programs of any kernel on the level, which each have a share of a sum."""
+        return max(math.prod(self.grid(self.shape, self.tile)), math.prod(self.marched(self.shape[0])))
 
     def smooth_zero(self) -> None:
         """x = both smoothing steps from zero."""
-        kernels.smooth_zero[self.grid(self.shape, self.tile)](
-            self.x, self.b, self.coef, *self.shape, *self.omegas, *self.active, *self.tile, num_warps=WARPS
-        )
+        kernels.smooth_zero[self.marched(self.shape[0])](
+            self.x, self.b, self.coef, *self.shape, *self.omegas, self.chunk, *self.active, self.even,
+            *self.block, num_warps=WARPS,
+        )  # fmt: skip
 
     def restrict(self, coarse: torch.Tensor) -> None:
         """coarse = R (b - T x)."""
@@ -154,17 +172,18 @@ class SeparableLevel:
 
     def prolong(self, coarse: torch.Tensor) -> None:
         """x += P coarse."""
-        kernels.prolong[self.grid(self.shape, self.tile)](
-            self.x, coarse, self.up, *self.shape, *self.coarse_shape, *self.firsts, *self.steps,
-            *self.coarsened, *self.tile, num_warps=WARPS,
+        chunk = divide_up(self.chunk, self.steps[0])
+        kernels.prolong[self.marched(self.coarse_shape[0] + self.steps[0] - 1, chunk)](
+            self.x, coarse, self.up, *self.shape, *self.coarse_shape, *self.firsts, *self.steps[1:], chunk,
+            self.steps[0], self.coarsened[1], *self.block, num_warps=WARPS,
         )  # fmt: skip
 
     def smooth(self, y: torch.Tensor, x: torch.Tensor, omega: float, partial: torch.Tensor | None = None) -> None:
         """y = x + omega D^-1 (b - T x); the shares of y . W b go to `partial`."""
         sums: Any = self.coef if partial is None else partial
-        kernels.smooth[self.grid(self.shape, self.tile)](
-            y, x, self.b, self.coef, self.weight, sums, *self.shape, omega, *self.active, partial is not None,
-            *self.tile, num_warps=WARPS,
+        kernels.smooth[self.marched(self.shape[0])](
+            y, x, self.b, self.coef, self.weight, sums, *self.shape, omega, self.chunk, *self.active,
+            partial is not None, *self.block, num_warps=WARPS,
         )  # fmt: skip
 
     def ascend(self, coarse: torch.Tensor, partial: torch.Tensor | None = None) -> None:
