@@ -1,4 +1,4 @@
-"""Time the CUDA kernels, the V-cycle and the solves against the measured copy bandwidth: python -m conjugo.cases.bench_cuda."""
+"""Time the CUDA kernels, the V-cycle and the solves beside a device copy: python -m conjugo.cases.bench_cuda."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from conjugo.pde.poisson.assemble import poisson
 
+type Rhs = Literal["white", "smooth"]
 type Row = tuple[str, float, float, float]
 
 
@@ -89,7 +90,7 @@ def kernel_table(n: int, copy: float) -> list[Row]:
     return rows
 
 
-def solve_rows(n: int, rhs: str = "white", repeats: int = 5) -> list[tuple[str, float, int, float]]:
+def solve_rows(n: int, rhs: Rhs = "white", repeats: int = 5) -> list[tuple[str, float, int, float]]:
     """Rows (name, ms, iterations, true relative residual by the CPU's operator) at n^3."""
     import torch
 
@@ -110,7 +111,14 @@ def solve_rows(n: int, rhs: str = "white", repeats: int = 5) -> list[tuple[str, 
             times.append(1e3 * (time.perf_counter() - started))
         x = result.x.cpu().numpy()
         true = float(np.linalg.norm(problem.b - problem.A @ x) / np.linalg.norm(problem.b))
-        rows.append((f"{n}^3 {rhs} rhs: solve to {rtol:.0e} ({result.status})", float(np.median(times)), result.iterations, true))
+        rows.append(
+            (
+                f"{n}^3 {rhs} rhs: solve to {rtol:.0e} ({result.status})",
+                float(np.median(times)),
+                result.iterations,
+                true,
+            )
+        )
     return rows
 
 

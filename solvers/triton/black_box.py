@@ -43,7 +43,7 @@ class CudaBlackBox:
 
     Notes
     -----
-    The storage is the CPU's: a flat, ghost-padded sub-grid for each index parity, with neighbours at constant shifts. All
+    The storage is the CPU's: a flat, ghost-padded sub-grid for each index parity, neighbours at constant shifts. All
     sub-grids of a colour and all right-hand sides relax in one launch; the whole cycle is one CUDA graph. The coarsest
     problem is a product with the stored inverse in float64.
 

@@ -1,7 +1,7 @@
 """Kernels of the black-box cycle on colour-split storage (`solvers.multigrid.parity`). Unvalidated.
 
-Vectors are (right-hand sides, parts, size), coefficients (.., parts, size). A program owns a block of one sub-grid's flat
-range; its neighbours lie at constant shifts in other sub-grids, given by tables. Ghosts have an inverse diagonal 0.
+Vectors are (right-hand sides, parts, size), coefficients (.., parts, size). A program owns a block of one sub-grid's
+flat range; its neighbours lie at constant shifts in other sub-grids, given by tables. A ghost's inverse diagonal is 0.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def restrict(coarse, r, w, table, parts, size, lo, hi, direct, COUNT: tl.constex
 
 @jit(fixed=("parts", "size", "lo", "hi", "direct", "most"))
 def prolong(x, coarse, w, members, counts, table, parts, size, lo, hi, direct, most, BLOCK: tl.constexpr):
-    """x += P coarse on the sub-grids `members`; rows (weight, shift), `counts` of them, none for the coarse sub-grid."""
+    """x += P coarse on the sub-grids `members`; rows (weight, shift), `counts` of them, none for the coarse one."""
     s, count = tl.load(members + tl.program_id(1)), tl.load(counts + tl.program_id(1))
     at = lo + tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = at < hi

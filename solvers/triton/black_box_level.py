@@ -40,7 +40,7 @@ class BlackBoxLevel:
 
     def __init__(self, level: Level, columns: int, device: torch.device) -> None:
         grid = level.grid
-        self.grid, self.columns, self.device = grid, columns, device
+        self.grid, self.device = grid, device
         self.k = torch.tensor(level.k, device=device)
         self.dinv = torch.tensor(level.dinv, device=device)
         omega, transfer = getattr(level, "omega", None), getattr(level, "transfer", None)
@@ -53,15 +53,14 @@ class BlackBoxLevel:
         self._restriction(level)
         self._prolongation(level)
         self._layouts()
-        self.width = 0
         self.reserve(columns)
 
     def reserve(self, columns: int) -> None:
         """Make the vectors for this many right-hand sides."""
-        shape, places = (columns, self.grid.parts, self.grid.size), {"dtype": self.k.dtype, "device": self.device}
+        shape, dtype = (columns, self.grid.parts, self.grid.size), self.k.dtype
         self.columns = columns
-        self.x, self.b, self.r = (torch.zeros(shape, **places) for _ in range(3))  # type: ignore[arg-type]
-        self.coarse = torch.zeros((columns, self.grid.size), **places)  # type: ignore[arg-type]
+        self.x, self.b, self.r = (torch.zeros(shape, dtype=dtype, device=self.device) for _ in range(3))
+        self.coarse = torch.zeros((columns, self.grid.size), dtype=dtype, device=self.device)
 
     def _groups(self, stages: NDArray[np.int64]) -> list[Group]:
         """Stages that run side by side: kind, variant of the steps, sub-grids, steps."""
@@ -98,7 +97,6 @@ class BlackBoxLevel:
         bits = (0,) * fill + tuple(2**a for a in range(grid.dimensions))[::-1]
         padded = (1,) * fill + grid.padded
         head = [*grid.layout[:3], *grid.layout[4:7], *bits, grid.layout[3], *padded[1:]]
-        head = [*head[:9], head[9], head[10], head[11]]
         closed = (0,) * fill + tuple(map(int, grid.periodic))
         self.inner = _integers([*head, 0, 0, 0], self.device)
         self.outer = _integers([*head, *closed], self.device)

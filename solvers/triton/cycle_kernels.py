@@ -199,7 +199,7 @@ def prolong(
     x, coarse, table, n0, n1, n2, m0, m1, m2, f0, f1, f2, s1, s2, chunk,
     S0: tl.constexpr, A1: tl.constexpr, B1: tl.constexpr, B2: tl.constexpr,
 ):  # fmt: skip
-    """x += P coarse; S0 fine planes for each coarse one, `chunk` coarse ones a program, from the one before the first."""
+    """x += P coarse; S0 fine planes for each coarse one, of which a program takes `chunk`."""
     j, k, inside = lines(n1, n2, B1, B2)
     ja, jb, wa, wb = between(table + 2 * n0, j, n1, m1, f1, s1, m2)
     ka, kb, za, zb = between(table + 2 * (n0 + n1), k, n2, m2, f2, s2, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from functools import partial
 
 import numpy as np
 import torch
@@ -116,7 +117,7 @@ class CudaMultigrid:
             weights = torch.tensor(1.0 / A.weights().ravel(), dtype=torch.float32, device=self.device)
             self._inverse_weight = weights
         self._cycle = Recorded(self.run_cycle, self.device)
-        self._steps = [Recorded(lambda at=at: self._iteration(at), self.device) for at in range(2)]
+        self._steps = [Recorded(partial(self._iteration, at), self.device) for at in range(2)]
         self.setup_seconds = time.perf_counter() - started
 
     def _build(self, axes: Axes, shift: float) -> None:
@@ -262,13 +263,12 @@ class CudaMultigrid:
         self._check("b", b)
         if b.dtype != torch.float64 or b.ndim != 1:
             raise ValueError(f"b is {b.dtype} with {b.ndim} axes: expected one float64 vector; convert with b.double()")
-        monitor = Monitor(
-            "cuda multigrid-cg", self.A, b, x0, rtol=rtol, atol=atol, maxiter=maxiter, callback=callback
-        )
+        monitor = Monitor("cuda multigrid-cg", self.A, b, x0, rtol=rtol, atol=atol, maxiter=maxiter, callback=callback)
         size = float(monitor.bnorm)
         scale = 1.0 / size if size > 0 else 1.0
         self._start(monitor, b, scale)
-        turn, rnorm, exact = 0, (monitor.bnorm if monitor.from_zero else None), monitor.from_zero
+        turn, exact = 0, monitor.from_zero
+        rnorm = size if exact else None
         with monitor:
             while monitor.proceed(self._x, self._r, rnorm=rnorm, exact=exact):
                 if monitor.replaced:

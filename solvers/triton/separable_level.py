@@ -19,8 +19,10 @@ type Transfers = tuple[Transfer | None, Transfer | None, Transfer | None]
 
 TILE = (1, 2, 256)
 """Nodes of a tile along the three axes, at most."""
+BLOCK = (1, 256)
+"""Rows and columns of a marching program's block, at most: thin ones were fastest on an H100."""
 CHUNK = 8
-"""Planes that a program marches through, at most."""
+"""Planes that it marches through, at most."""
 COARSE_TILE = (1, 1, 128) if torch.cuda.is_available() else (8, 8, 16)
 """The same for the coarse nodes of the restriction, whose unrolled kernel takes long to compile: one size for all."""
 WARPS = 4
@@ -47,8 +49,8 @@ def tile_of(shape: tuple[int, ...], most: tuple[int, int, int] = TILE) -> tuple[
 
 def block_of(shape: tuple[int, ...]) -> tuple[tuple[int, int], int]:
     """Rows and columns of a marching program's block, and how many planes it marches through."""
-    columns = min(TILE[2], power_of_two(shape[2]))
-    rows = min(power_of_two(shape[1]), max(1, TILE[1] * TILE[2] // columns))
+    columns = min(BLOCK[1], power_of_two(shape[2]))
+    rows = min(power_of_two(shape[1]), max(1, BLOCK[0] * BLOCK[1] // columns))
     blocks = divide_up(shape[1], rows) * divide_up(shape[2], columns)
     return (rows, columns), max(1, min(CHUNK, blocks * shape[0] // (8 * TILES))) if TILES > 1 else CHUNK
 

@@ -7,7 +7,7 @@ from conjugo.solvers.triton.language import jit, tl
 
 @jit()
 def both_ways(x, upper, lower, at, i, n, stride, inside, SYMMETRIC: tl.constexpr):
-    """Share of one axis: upper[at] x[after] + lower[at] x[before], where a symmetric operator has lower = upper[before]."""
+    """Share of one axis, upper[at] x[after] + lower[at] x[before]; SYMMETRIC takes upper[before] for the latter."""
     after = at + tl.where(i == n - 1, 1 - n, 1) * stride
     before = at + tl.where(i == 0, n - 1, -1) * stride
     t = tl.load(upper + at, mask=inside, other=0.0) * tl.load(x + after, mask=inside, other=0.0)

@@ -16,8 +16,8 @@ torch = pytest.importorskip("torch")
 if find_spec("triton") is None:
     pytest.skip("triton is not installed", allow_module_level=True)
 
-from conjugo.solvers.triton.language import tl  # noqa: E402  (sets the interpreter up before triton is imported)
-from conjugo.solvers.triton.black_box import CudaBlackBox  # noqa: E402  # isort: skip
+from conjugo.solvers.triton.black_box import CudaBlackBox  # noqa: E402
+from conjugo.solvers.triton.language import tl  # noqa: E402
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 if DEVICE == "cpu" and type(tl.sum).__name__ == "JITFunction":
@@ -31,7 +31,7 @@ CASES = [
 ]
 
 
-def hierarchy_of(shape: tuple[int, ...], bc: str, cycle: str, more: dict[str, Any], **options: Any) -> tuple[Any, Any]:
+def hierarchy_of(shape: tuple[int, ...], bc: Any, cycle: str, more: dict[str, Any], **options: Any) -> tuple[Any, Any]:
     """A jumpy problem and its hierarchy."""
     problem = poisson(shape, coefficient="inclusions", contrast=1e3, bc=bc, **more)
     return problem, BlackBoxHierarchy(problem.A, cycle=cycle, symmetric=True, **options)
@@ -66,13 +66,13 @@ def test_relaxation_factors_and_other_transfer_weights() -> None:
     r = torch.as_tensor(problem.b, device=DEVICE)
     plain = M @ r
     for level in hierarchy.levels:
-        level.omega = np.ones(level.x.shape)  # type: ignore[attr-defined]
-        level.transfer = level.w.copy()  # type: ignore[attr-defined]
+        level.omega = np.ones(level.x.shape)
+        level.transfer = level.w.copy()
     assert torch.allclose(CudaBlackBox(hierarchy, device=DEVICE) @ r, plain, rtol=1e-12, atol=0)
     rng = np.random.default_rng(1)
     for level in hierarchy.levels:
-        level.omega = rng.uniform(0.5, 1.5, level.x.shape)  # type: ignore[attr-defined]
-        level.transfer = 0.5 * level.w  # type: ignore[attr-defined]
+        level.omega = rng.uniform(0.5, 1.5, level.x.shape)
+        level.transfer = 0.5 * level.w
     M = CudaBlackBox(hierarchy, device=DEVICE)
     other = M @ r
     assert not torch.allclose(other, plain, rtol=1e-3)
@@ -81,7 +81,7 @@ def test_relaxation_factors_and_other_transfer_weights() -> None:
     level.x.normal_()
     level.x[0][level.dinv == 0] = 0
     before, b = level.x[0].cpu().numpy().copy(), level.b[0].cpu().numpy()
-    source, omega = hierarchy.levels[0], hierarchy.levels[0].omega  # type: ignore[attr-defined]
+    source, omega = hierarchy.levels[0], hierarchy.levels[0].omega
     kind, variant, members, _ = level.pre[0][0]
     level.run(level.pre[0][:1])
     assert (kind, variant) == (0, 0)
@@ -97,7 +97,7 @@ def test_relaxation_factors_and_other_transfer_weights() -> None:
 
 
 def test_cg_takes_as_many_iterations_as_with_the_compiled_cycle() -> None:
-    problem, hierarchy = hierarchy_of((48, 48), "dirichlet", "V", {})
+    problem, hierarchy = hierarchy_of((33, 30), "dirichlet", "V", {})
     M = CudaBlackBox(hierarchy, device=DEVICE)
 
     class OnCpu:
@@ -106,8 +106,8 @@ def test_cg_takes_as_many_iterations_as_with_the_compiled_cycle() -> None:
         def __matmul__(self, r: Any) -> Any:
             return on_cpu(hierarchy, r)
 
-    there = cg(problem.A, torch.as_tensor(problem.b, device=DEVICE), M=M, rtol=1e-8)
-    here = cg(problem.A, problem.b, M=OnCpu(), rtol=1e-8)
+    there = cg(problem.A, torch.as_tensor(problem.b, device=DEVICE), M=M, rtol=1e-5)
+    here = cg(problem.A, problem.b, M=OnCpu(), rtol=1e-5)
     assert there.converged
     assert there.iterations == here.iterations
 
