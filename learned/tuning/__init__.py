@@ -1,0 +1,9 @@
+"""Learners that tune a solver while it works. They see arms, costs and contexts, never a solver; none needs torch."""
+
+from __future__ import annotations
+
+from conjugo.learned.tuning.binned import BinnedContexts
+from conjugo.learned.tuning.learner import Context, Learner
+from conjugo.learned.tuning.tsallis_inf import TsallisINF
+
+__all__ = ["BinnedContexts", "Context", "Learner", "TsallisINF"]
