@@ -21,6 +21,9 @@ from conjugo.learned.tuning.learner import (
 RIDGE = 1e-6
 """Added to Gram matrices, so that they have an inverse before there are as many observations as features."""
 
+LARGEST = 1e100
+"""Costs count as no more than this, so that their squares stay finite."""
+
 
 class ChebCB:
     """SquareCB with follow-the-leader least squares of Chebyshev features.
@@ -150,7 +153,7 @@ class ChebCB:
         context : float
             The context in which it was played.
         """
-        arm, cost = checked_arm(arm, self._arms), checked_cost(cost, self.least) - self.least
+        arm, cost = checked_arm(arm, self._arms), min(checked_cost(cost, self.least) - self.least, LARGEST)
         z = 2 * self._range.scalar(context) - 1
         kernels.chebyshev(z, self._t)
         self._errors += (float(self._theta[arm] @ self._t) - cost) ** 2
