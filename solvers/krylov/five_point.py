@@ -71,8 +71,10 @@ def five_point(A: Any) -> FivePoint | None:
 def _variable(A: VariableStencil) -> FivePoint | None:
     if any(A.periodic):
         return None
-    diag, (north, east) = A.diag.ravel(), (coupling.ravel() for coupling in A.upper)
-    return FivePoint(*A.grid_shape, diag, east, north, bool(diag.min() == diag.max()))  # type: ignore[call-arg]
+    diag = np.asarray(A.diag.ravel(), dtype=np.float64)
+    north, east = (np.asarray(coupling.ravel(), dtype=np.float64) for coupling in A.upper)
+    n0, n1 = A.grid_shape
+    return FivePoint(n0, n1, diag, east, north, bool(diag.min() == diag.max()))
 
 
 def _separable(A: SeparableStencil) -> FivePoint | None:
@@ -80,11 +82,13 @@ def _separable(A: SeparableStencil) -> FivePoint | None:
     if first.periodic or last.periodic:
         return None
     n0, n1 = A.grid_shape
-    weight = np.ones((n0, n1)) if all(np.all(axis.weight == 1) for axis in A.axes) else A.weights()
-    diag = weight * (first.diag[:, None] + (last.diag + A.shift))
-    east, north = weight * last.upper, weight * first.upper[:, None]
+    diag = np.add.outer(first.diag, last.diag + A.shift)
+    east, north = np.broadcast_to(last.upper, (n0, n1)), np.broadcast_to(first.upper[:, None], (n0, n1))
+    if any(np.any(axis.weight != 1) for axis in A.axes):
+        weight = A.weights()
+        diag, east, north = weight * diag, weight * east, weight * north
     constant = bool(diag.min() == diag.max())
-    return FivePoint(n0, n1, diag.ravel(), east.ravel(), north.ravel(), constant)
+    return FivePoint(n0, n1, diag.ravel(), np.ravel(east), np.ravel(north), constant)
 
 
 def _sparse(A: Any) -> FivePoint | None:

@@ -74,8 +74,8 @@ def ssor_cg(
 
     References
     ----------
-    S. C. Eisenstat, Efficient implementation of a class of preconditioned conjugate gradient methods, SIAM J. Sci. Stat.
-    Comput. 2 (1981) 1-4.
+    S. C. Eisenstat, Efficient implementation of a class of preconditioned conjugate gradient methods, SIAM J. Sci.
+    Stat. Comput. 2 (1981) 1-4.
 
     Examples
     --------
@@ -231,9 +231,9 @@ def five_point_pivots(stencil: FivePoint, relaxation: float) -> NDArray[np.float
     True
     """
     out = np.empty(stencil.diag.size)
-    parts = [np.ascontiguousarray(part) for part in (stencil.diag, stencil.east, stencil.north)]
+    diag, east, north = (np.ascontiguousarray(part) for part in (stencil.diag, stencil.east, stencil.north))
     for shift in SHIFTS:
-        if small.pivots(*parts, out, relaxation, shift, SMALLEST_PIVOT, stencil.n0, stencil.n1) < 0:
+        if small.pivots(diag, east, north, out, relaxation, shift, SMALLEST_PIVOT, stencil.n0, stencil.n1) < 0:
             return out
     return None
 
@@ -248,8 +248,8 @@ def _stencil_core(stencil: FivePoint, pivots: Vector, constant: float | None) ->
     scale = 1.0 / root
     if constant is not None:
         K = np.array([constant])
-    parts = [np.ascontiguousarray(part) for part in (stencil.diag, stencil.east, stencil.north)]
-    wavefront.prepare(*parts, scale, E, N, NB, K, n0, n1)
+    diag, east, north = (np.ascontiguousarray(part) for part in (stencil.diag, stencil.east, stencil.north))
+    wavefront.prepare(diag, east, north, scale, E, N, NB, K, n0, n1)
     if constant is not None and stencil.constant:
         G = root[:1].copy()
     else:

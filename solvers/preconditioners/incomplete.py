@@ -172,9 +172,7 @@ def with_fill(upper: sp.csr_array) -> sp.csr_array:
     n = upper.shape[0]
     ones = sp.csr_array((np.ones(upper.nnz), upper.indices, upper.indptr), shape=upper.shape)
     whole = strict_upper(sp.csr_array(ones + ones.T @ ones))
-    keys, kept = (
-        np.repeat(np.arange(n, dtype=np.int64), np.diff(m.indptr)) * n + m.indices for m in (whole, upper)
-    )
+    keys, kept = (np.repeat(np.arange(n, dtype=np.int64), np.diff(m.indptr)) * n + m.indices for m in (whole, upper))
     whole.data[:] = 0.0
     whole.data[np.searchsorted(keys, kept)] = upper.data
     return whole
