@@ -5,6 +5,19 @@ from __future__ import annotations
 from conjugo.learned.tuning.binned import BinnedContexts
 from conjugo.learned.tuning.chebcb import ChebCB
 from conjugo.learned.tuning.learner import Context, Learner
+from conjugo.learned.tuning.thompson import Prior, ThompsonSampling
 from conjugo.learned.tuning.tsallis_inf import TsallisINF
+from conjugo.learned.tuning.young import Family, SORPrior, SSORPrior
 
-__all__ = ["BinnedContexts", "ChebCB", "Context", "Learner", "TsallisINF"]
+__all__ = [
+    "BinnedContexts",
+    "ChebCB",
+    "Context",
+    "Family",
+    "Learner",
+    "Prior",
+    "SORPrior",
+    "SSORPrior",
+    "ThompsonSampling",
+    "TsallisINF",
+]

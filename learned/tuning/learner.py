@@ -160,6 +160,13 @@ class ContextRange:
             return (context - low) / (high - low)
         return float(self.unit(context)[0])
 
+    def fill(self, context: Context, out: NDArray[np.float64]) -> None:
+        """Write a context's place in the range to an array of `dimension` numbers."""
+        if self._ends is not None:
+            out[0] = self.scalar(context)
+        else:
+            out[:] = self.unit(context)
+
     def unit(self, context: Context) -> NDArray[np.float64]:
         """Return a context as its place in the range, an array with entries in [0, 1].
 
