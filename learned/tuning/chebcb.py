@@ -21,8 +21,8 @@ from conjugo.learned.tuning.learner import (
 RIDGE = 1e-6
 """Added to Gram matrices, so that they have an inverse before there are as many observations as features."""
 
-LARGEST = 1e100
-"""Costs count as no more than this, so that their squares stay finite."""
+TINY, LARGEST = 1e-100, 1e100
+"""Between these the squares of costs stay finite; larger costs count as the largest."""
 
 
 class ChebCB:
@@ -136,10 +136,10 @@ class ChebCB:
     def _eta(self) -> float:
         """Return eta for predictions in the units of the costs."""
         t, unit = self._rounds, self._largest * self._n
-        if t == 0 or unit == 0:
+        if t == 0 or unit < TINY:
             return 0.0
-        regret = max(0.0, self._errors - float(self._misfit.sum())) / unit**2
-        return 2 * t * sqrt(self._arms * t / (regret + 2 * self._width**2 * t)) / unit
+        regret = max(0.0, self._errors - float(self._misfit.sum())) / unit / unit
+        return min(2 * t * sqrt(self._arms * t / (regret + 2 * self._width**2 * t)) / unit, 1.0 / TINY)
 
     def update(self, arm: int, cost: float, context: Context = None) -> None:
         """Learn what an arm cost.
@@ -167,7 +167,7 @@ class ChebCB:
 
     def _fit(self, i: int) -> None:
         """Fit an arm's coefficients."""
-        kernels.fit(self._gram[i], self._inverse[i], self._moment[i], self._theta[i], self._largest)
+        kernels.fit(self._gram[i], self._inverse[i], self._moment[i], self._theta[i], self._work, self._largest)
         self._misfit[i] = kernels.squares(self._gram[i], self._moment[i], self._power[i], self._theta[i], RIDGE)
 
     def _made_with(self) -> dict[str, Any]:
