@@ -92,9 +92,10 @@ class Surrogate:
     >>> import numpy as np
     >>> from conjugo.learned.tuning.surrogate import Surrogate
     >>> model = Surrogate(np.array([[0.0], [1.0]]), 0, 8, 1.0)
+    >>> model.look(np.empty(0))
     >>> for _ in range(20):
-    ...     _ = model.learn(np.empty(0), 0, 3.0), model.learn(np.empty(0), 1, 4.0)
-    >>> model.predict(np.empty(0)).round(2)
+    ...     _ = model.learn(0, 3.0), model.learn(1, 4.0)
+    >>> model.predict().round(2)
     array([3., 4.])
     """
 
@@ -127,43 +128,40 @@ class Surrogate:
         self.factor[:], self.mean[:] = self._start, 0.0
         self.noise[:] = 2.0, 2.0 * NOISE**2
 
-    def predict(self, context: Vector) -> Vector:
-        """Return the expected log costs of all arms in a context, (arms,)."""
+    def look(self, context: Vector) -> None:
+        """Take in a context (dimension,), in [0, 1]; what follows is for it."""
         kernels.cosines(self._frequencies, context, self._features)
+
+    def predict(self) -> Vector:
+        """Return the expected log costs of all arms, (arms,)."""
         result: Vector = self._table @ (self._features * self.mean)
         return result
 
-    def sample(self, context: Vector, normal: Vector, offsets: Vector) -> tuple[int, float]:
+    def sample(self, normal: Vector, offsets: Vector) -> tuple[int, float]:
         """Draw a model, and return the arm that it thinks cheapest with its log cost.
 
         Parameters
         ----------
-        context : (dimension,) array
-            In [0, 1].
         normal : (m,) array
             Standard normal numbers.
         offsets : (arms,) array
             Log costs to which the regression is a correction.
         """
-        kernels.cosines(self._frequencies, context, self._features)
         scale = sqrt(self.noise[1] / self.noise[0])
         kernels.sample(self.factor, self.mean, normal, self._features, scale, self._work, self._weights)
         arm = int(kernels.cheapest(self._table, self._weights, offsets, self._values))
         return arm, float(self._values[arm])
 
-    def learn(self, context: Vector, arm: int, y: float) -> float:
+    def learn(self, arm: int, y: float) -> float:
         """Add an observed log cost, and return its squared error over the model's variance in units of the noise's.
 
         Parameters
         ----------
-        context : (dimension,) array
-            In [0, 1].
         arm : int
             The arm.
         y : float
             The log cost, less the offset.
         """
-        kernels.cosines(self._frequencies, context, self._features)
         return float(kernels.learn(self.factor, self.mean, self._table[arm], self._features, self._work, y, self.noise))
 
     def state(self) -> dict[str, Any]:

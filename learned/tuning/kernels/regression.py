@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import cos, pi, sqrt
+from math import cos, inf, log, pi, sqrt
 
 from numba import njit
 
@@ -50,7 +50,8 @@ def grow(factor, v):  # type: ignore[no-untyped-def]
     m = v.size
     for j in range(m):
         r = sqrt(factor[j, j] * factor[j, j] + v[j] * v[j])
-        c, s = factor[j, j] / r, v[j] / r
+        inverse = 1.0 / r
+        c, s = factor[j, j] * inverse, v[j] * inverse
         factor[j, j] = r
         for k in range(j + 1, m):
             old = factor[j, k]
@@ -66,7 +67,20 @@ def sample(factor, mean, normal, features, scale, work, weights):  # type: ignor
         weights[j] = features[j] * (mean[j] + scale * work[j])
 
 
-@njit("i8(f8[:,::1],f8[::1],f8[::1],f8[::1])", cache=True, nogil=True)
+@njit("i8(f8[::1],i8[::1],f8[::1])", cache=True, nogil=True)
+def logarithms(costs, members, out):  # type: ignore[no-untyped-def]
+    """Set out = log(costs[members]) and return 0; 1 where one is NaN, 2 where one is not positive and finite."""
+    for i in range(out.size):
+        cost = costs[members[i]]
+        if cost != cost:
+            return 1
+        if not (cost > 0.0 and cost < inf):
+            return 2
+        out[i] = log(cost)
+    return 0
+
+
+@njit("i8(f8[:,::1],f8[::1],f8[::1],f8[::1])", cache=True, nogil=True, fastmath={"reassoc", "contract"})
 def cheapest(table, weights, offsets, values):  # type: ignore[no-untyped-def]
     """Set values = offsets + table @ weights and return the index of the least."""
     best = 0
