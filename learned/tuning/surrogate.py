@@ -78,8 +78,9 @@ class Surrogate:
 
     Notes
     -----
-    Weights and noise have the normal-inverse-gamma law: precision R.T R in units of the noise, kept as the triangle R.
-    A round updates R by Givens rotations and draws weights by one triangular solve, O(m^2); memory is O(m^2 + arms m).
+    Weights and noise have the normal-inverse-gamma law: precision R.T R in units of the noise, kept as the triangle R
+    and R mean. A round updates both by Givens rotations and draws weights by one triangular solve: O(m^2) time, and
+    O(m^2 + arms m) memory.
 
     References
     ----------
@@ -112,25 +113,35 @@ class Surrogate:
         self._features, self._weights, self._work, self._values = (
             np.zeros(m),
             np.zeros(m),
-            np.zeros(3 * m),
+            np.zeros(m),
             np.zeros(len(places)),
         )
-        self.factor, self.mean, self.noise = self._start.copy(), np.zeros(m), np.empty(2)
+        self.factor, self.target, self.noise = self._start.copy(), np.zeros(m), np.empty(2)
+        self.fresh = False
         self.forget()
 
     @property
     def size(self) -> int:
         """Number of cosines, m."""
-        return len(self.mean)
+        return len(self.target)
+
+    @property
+    def mean(self) -> Vector:
+        """Expected weights of the cosines, (m,)."""
+        result = np.empty(self.size)
+        kernels.solve_upper(self.factor, self.target, result)
+        return result
 
     def forget(self) -> None:
         """Start over."""
-        self.factor[:], self.mean[:] = self._start, 0.0
+        self.factor[:], self.target[:] = self._start, 0.0
         self.noise[:] = 2.0, 2.0 * NOISE**2
 
     def look(self, context: Vector) -> None:
-        """Take in a context (dimension,), in [0, 1]; what follows is for it."""
-        kernels.cosines(self._frequencies, context, self._features)
+        """Take in a context (dimension,), in [0, 1]; what follows is for it, until `fresh` is set to False."""
+        if not self.fresh:
+            kernels.cosines(self._frequencies, context, self._features)
+            self.fresh = True
 
     def predict(self) -> Vector:
         """Return the expected log costs of all arms, (arms,)."""
@@ -148,7 +159,7 @@ class Surrogate:
             Log costs to which the regression is a correction.
         """
         scale = sqrt(self.noise[1] / self.noise[0])
-        kernels.sample(self.factor, self.mean, normal, self._features, scale, self._work, self._weights)
+        kernels.sample(self.factor, self.target, normal, self._features, scale, self._work, self._weights)
         arm = int(kernels.cheapest(self._table, self._weights, offsets, self._values))
         return arm, float(self._values[arm])
 
@@ -162,13 +173,14 @@ class Surrogate:
         y : float
             The log cost, less the offset.
         """
-        return float(kernels.learn(self.factor, self.mean, self._table[arm], self._features, self._work, y, self.noise))
+        error = kernels.learn(self.factor, self.target, self._table, arm, self._features, self._work, y, self.noise)
+        return float(error)
 
     def state(self) -> dict[str, Any]:
         """Return what was learned as lists."""
-        return {name: getattr(self, name).tolist() for name in ("factor", "mean", "noise")}
+        return {name: getattr(self, name).tolist() for name in ("factor", "target", "noise")}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a saved state."""
-        for name in ("factor", "mean", "noise"):
+        for name in ("factor", "target", "noise"):
             getattr(self, name)[...] = state[name]

@@ -120,6 +120,7 @@ class ThompsonSampling:
         self._corrected = (
             [Surrogate(unit, dimension, max(1, int(SHARE * self.size)), CORRECTION) for unit in units] if prior else []
         )
+        self._models = [*self._plain, *self._corrected]
         self._context = np.empty(dimension)
         self._rng = np.random.default_rng(seed)
         self._rounds, self._least = 0, inf
@@ -236,6 +237,8 @@ class ThompsonSampling:
             return
         if self._range is not None:
             self._range.fill(context, self._context)
+            for model in self._models:
+                model.fresh = False
         if self._prior is not None and any(self._trusted):
             costs = self._prior(context if self._range is None else self._range.nearest(context))
             for g in range(len(self._members)):
