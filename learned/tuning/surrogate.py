@@ -75,6 +75,8 @@ class Surrogate:
         Most cosines to keep, m.
     amplitude : float
         Standard deviation of the log cost about its mean.
+    like : Surrogate, optional
+        One of the same places with at least as many cosines, which looks at the contexts for both.
 
     Notes
     -----
@@ -100,7 +102,15 @@ class Surrogate:
     array([3., 4.])
     """
 
-    def __init__(self, places: NDArray[np.float64], dimension: int, size: int, amplitude: float) -> None:
+    def __init__(
+        self,
+        places: NDArray[np.float64],
+        dimension: int,
+        size: int,
+        amplitude: float,
+        *,
+        like: Surrogate | None = None,
+    ) -> None:
         p = places.shape[1]
         frequencies, variances = cosine_basis(p + dimension, size)
         m = len(variances)
@@ -116,6 +126,8 @@ class Surrogate:
             np.zeros(m),
             np.zeros(len(places)),
         )
+        if like is not None:
+            self._features = like._features[:m]  # the strongest m cosines are among them, in the same order
         self.factor, self.target, self.noise = self._start.copy(), np.zeros(m), np.empty(2)
         self.fresh = False
         self.forget()

@@ -22,7 +22,7 @@ type Prior = Callable[[Context], NDArray[np.float64] | None]
 AMPLITUDE, CORRECTION = 1.0, 0.3
 """Standard deviation of the log cost over arms and contexts: without a prior mean, and about one."""
 
-SHARE = 0.5
+SHARE = 0.75
 """Of the cosines, for the surrogate that only corrects a prior mean."""
 
 WINDOW, MARGIN, EVIDENCE = 200, 1.4, 10.0
@@ -117,10 +117,12 @@ class ThompsonSampling:
         self.size = int(size)
         self._plain = [Surrogate(unit, dimension, self.size, AMPLITUDE) for unit in units]
         self._prior = prior
-        self._corrected = (
-            [Surrogate(unit, dimension, max(1, int(SHARE * self.size)), CORRECTION) for unit in units] if prior else []
-        )
-        self._models = [*self._plain, *self._corrected]
+        part = max(1, int(SHARE * self.size))
+        self._corrected = [
+            Surrogate(unit, dimension, part, CORRECTION, like=model)
+            for unit, model in zip(units, self._plain, strict=True)
+            if prior is not None
+        ]
         self._context = np.empty(dimension)
         self._rng = np.random.default_rng(seed)
         self._rounds, self._least = 0, inf
@@ -152,7 +154,7 @@ class ThompsonSampling:
         logs = np.empty(self._arms)
         for g, members in enumerate(self._members):
             model, offsets = self._active(g)
-            model.look(self._context)
+            self._plain[g].look(self._context)
             logs[members] = model.predict() + offsets
         result: NDArray[np.float64] = np.exp(logs)
         return result
@@ -175,7 +177,7 @@ class ThompsonSampling:
         best, lowest = 0, inf
         for g, members in enumerate(self._members):
             model, offsets = (self._plain[g], self._zeros[g]) if plain else self._active(g)
-            model.look(self._context)
+            self._plain[g].look(self._context)
             arm, value = model.sample(self._rng.standard_normal(model.size), offsets)
             if value < lowest:
                 best, lowest = int(members[arm]), value
@@ -207,7 +209,6 @@ class ThompsonSampling:
         error = plain.learn(place, y)
         offsets = self._offsets[g]
         if corrected is not None and offsets is not None and self._trusted[g]:
-            corrected.look(self._context)
             self._compare(g, error, corrected.learn(place, y - float(offsets[place])))
         self._asked = None
 
@@ -233,11 +234,11 @@ class ThompsonSampling:
 
     def _look(self, context: Context) -> None:
         """Take in a context, and ask the prior about it; once for a choice and its update."""
-        if self._asked is not None and self._asked is context:
+        if context is self._asked and isinstance(context, float):  # an array might have been written to since
             return
         if self._range is not None:
             self._range.fill(context, self._context)
-            for model in self._models:
+            for model in self._plain:
                 model.fresh = False
         if self._prior is not None and any(self._trusted):
             costs = self._prior(context if self._range is None else self._range.nearest(context))
