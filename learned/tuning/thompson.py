@@ -43,7 +43,8 @@ class ThompsonSampling:
     values : (arms,) or (arms, p) array
         Parameter of each arm, on a scale on which the cost is smooth: for a relaxation factor -log(2 - omega).
     low, high : float or sequence of float, optional
-        Range of the contexts; None for none.
+        Range of the contexts; None for none. On a scale on which the cost varies evenly: of a diffusivity that spans
+        decades, pass the logarithm.
     groups : (arms,) sequence of int, optional
         Arms of different methods, which share no surrogate. One group by default.
     prior : callable, optional
