@@ -96,9 +96,9 @@ class LocalSpace:
         A: VariableStencil | CompactStencil,
         *,
         block: int | None = None,
-        vectors: int = 12,
-        threshold: float = 0.1,
-        degree: int = 16,
+        vectors: int = 16,
+        threshold: float = 0.15,
+        degree: int = 20,
         propose: Proposal | None = None,
         seed: int = 0,
     ) -> None:
