@@ -23,6 +23,7 @@ COMMANDS = {
 
 TRAINING: dict[str, tuple[str, str]] = {
     "dcdm": ("train_dcdm", "a direction network for flexible conjugate gradients"),
+    "multigrid": ("train_multigrid", "the set-up network of the learned V-cycle"),
 }
 """Name for `conjugo train`: its module in `conjugo.cases`, and a line of help."""
 
