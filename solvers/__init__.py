@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from conjugo.solvers.krylov.fgmres import fgmres
     from conjugo.solvers.krylov.minres import minres
     from conjugo.solvers.krylov.recycling import RecyclingCG
+    from conjugo.solvers.krylov.split_cg import mic_cg, small_cg, ssor_cg
     from conjugo.solvers.multigrid.fmg import full_multigrid
     from conjugo.solvers.multigrid.multigrid import Multigrid
     from conjugo.solvers.operators.symmetry import check_symmetric
@@ -62,6 +63,7 @@ _HOME = {
     "jacobi_iteration": "stationary.jacobi",
     "lgmres": "adapters.scipy",
     "mic": "preconditioners.incomplete",
+    "mic_cg": "krylov.split_cg",
     "minres": "krylov.minres",
     "Multigrid": "multigrid.multigrid",
     "petsc": "adapters.petsc",
@@ -70,11 +72,13 @@ _HOME = {
     "red_black_sor": "stationary.red_black",
     "ruge_stuben": "adapters.pyamg",
     "set_threads": "parallel",
+    "small_cg": "krylov.split_cg",
     "smoothed_aggregation": "adapters.pyamg",
     "SolveResult": "result",
     "sor": "stationary.sor",
     "splu": "adapters.direct",
     "ssor": "preconditioners.ssor",
+    "ssor_cg": "krylov.split_cg",
     "ssor_iteration": "stationary.ssor",
     "Status": "result",
     "threads": "parallel",
@@ -108,16 +112,19 @@ __all__ = [
     "jacobi_iteration",
     "lgmres",
     "mic",
+    "mic_cg",
     "minres",
     "petsc",
     "red_black_sor",
     "ruge_stuben",
     "set_threads",
+    "small_cg",
     "smoothed_aggregation",
     "solve",
     "sor",
     "splu",
     "ssor",
+    "ssor_cg",
     "ssor_iteration",
     "threads",
 ]

@@ -22,6 +22,8 @@ from conjugo.learned.training.devices import find_device
 from conjugo.learned.training.files import write_whole
 
 MODELS: dict[str, str] = {
+    "DirectionNet": "conjugo.learned.preconditioners.dcdm:DirectionNet",
+    "MultilevelNet": "conjugo.learned.preconditioners.multilevel:MultilevelNet",
     "stencil_net": "conjugo.learned.preconditioners.stencil_net:StencilNet",
 }
 """Name in a file: "module:Class", imported when such a file is loaded. The only classes that a file can call."""

@@ -1,0 +1,23 @@
+"""Learners that tune a solver while it works. They see arms, costs and contexts, never a solver; none needs torch."""
+
+from __future__ import annotations
+
+from conjugo.learned.tuning.binned import BinnedContexts
+from conjugo.learned.tuning.chebcb import ChebCB
+from conjugo.learned.tuning.learner import Context, Learner
+from conjugo.learned.tuning.thompson import Prior, ThompsonSampling
+from conjugo.learned.tuning.tsallis_inf import TsallisINF
+from conjugo.learned.tuning.young import Family, SORPrior, SSORPrior
+
+__all__ = [
+    "BinnedContexts",
+    "ChebCB",
+    "Context",
+    "Family",
+    "Learner",
+    "Prior",
+    "SORPrior",
+    "SSORPrior",
+    "ThompsonSampling",
+    "TsallisINF",
+]
