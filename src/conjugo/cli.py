@@ -24,6 +24,7 @@ COMMANDS = {
 TRAINING: dict[str, tuple[str, str]] = {
     "dcdm": ("train_dcdm", "a direction network for flexible conjugate gradients"),
     "multigrid": ("train_multigrid", "the set-up network of the learned V-cycle"),
+    "basis": ("train_basis", "a network that proposes local coarse vectors for enriched multigrid"),
 }
 """Name for `conjugo train`: its module in `conjugo.cases`, and a line of help."""
 
