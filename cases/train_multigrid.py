@@ -168,7 +168,7 @@ def affordable(config: Config, net: StencilNet, batches: WorstModes) -> int:
         for step in range(turn * shapes, (turn + 1) * shapes):
             loss = other.loss(trial, other(step))
             loss.backward()  # type: ignore[no-untyped-call]
-            float(loss)
+            float(loss.detach())
         times.append(time.perf_counter() - started)
     return max(20, int(0.8 * config.time_limit * shapes / min(times)))
 

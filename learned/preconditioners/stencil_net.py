@@ -62,7 +62,7 @@ class StencilNet(nn.Module):
     --------
     >>> from conjugo.learned.preconditioners.stencil_net import StencilNet, StencilNetConfig
     >>> sum(p.numel() for p in StencilNet(StencilNetConfig(width=16)).parameters())
-    5692
+    6124
     """
 
     def __init__(self, config: StencilNetConfig) -> None:
@@ -86,7 +86,7 @@ class StencilNet(nn.Module):
     def flops(self) -> float:
         """Operations of one application for each node of the level (twice the multiply-adds)."""
         products: int = sum(p.numel() for p in self.parameters() if p.ndim > 1)
-        return 2.0 * products / self.parts
+        return float(2 * products / self.parts)
 
     def features(self, grid: Parity, a: Tensor, p: Tensor) -> Tensor:
         """Channels of the patches, (batch, channels, *padded); a and p are (batch, rows, size)."""
