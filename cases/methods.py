@@ -9,6 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from conjugo import solvers
 from conjugo.pde.problem import LinearProblem
 from conjugo.solvers.operators.compact import CompactStencil
@@ -81,6 +83,27 @@ def symmetric_grid(problem: LinearProblem) -> bool:
     return on_grid(problem) and symmetric(problem)
 
 
+def uniform_grid(problem: LinearProblem) -> bool:
+    """Whether A is -laplace on equal cells in 2-D or 3-D, masked or not: what the network was trained on."""
+    A = problem.A
+    if not isinstance(A, SeparableStencil | VariableStencil) or not symmetric(problem):
+        return False
+    if len(A.grid_shape) not in (2, 3) or min(A.grid_shape) < 8:
+        return False
+    if isinstance(A, SeparableStencil):
+        couplings = [a.upper[:-1] for a in A.axes]
+    else:
+        couplings = [u[u != 0] for u in A.upper]
+    values = np.concatenate([np.ravel(c) for c in couplings])
+    return values.size > 0 and bool(np.allclose(values, values[0], rtol=1e-6))
+
+
+def axial_grid(problem: LinearProblem) -> bool:
+    """Whether A varies, is symmetric and couples along the axes, in two or three dimensions."""
+    A = problem.A
+    return isinstance(A, VariableStencil) and symmetric(problem) and len(A.grid_shape) in (2, 3)
+
+
 def learned_grid(problem: LinearProblem) -> bool:
     """Whether A is a symmetric stencil with varying coefficients, of a dimension with shipped weights."""
     if not (isinstance(problem.A, VariableStencil | CompactStencil) and symmetric(problem)):
@@ -92,7 +115,7 @@ def learned_grid(problem: LinearProblem) -> bool:
 
 def needs_symmetry(method: Method) -> bool:
     """Whether a method suits symmetric problems only."""
-    return method.suits in (symmetric, symmetric_grid, learned_grid, connected)
+    return method.suits in (symmetric, symmetric_grid, uniform_grid, axial_grid, learned_grid, connected)
 
 
 def connected(problem: LinearProblem) -> bool:
@@ -235,6 +258,29 @@ def learned_cycle(A: Any) -> Any:
     return LearnedMultigrid(A)
 
 
+def directions(problem: LinearProblem) -> Solve:
+    """Set up flexible CG with the shipped direction network; torch is imported only here."""
+    from conjugo.learned.preconditioners.neural import NeuralPreconditioner
+    from conjugo.learned.training import load_model, weights_path
+
+    M = NeuralPreconditioner(load_model(weights_path(f"dcdm_{len(problem.A.grid_shape)}d")), problem)
+    return partial(solvers.fcg, problem.A, M=M, window=2)
+
+
+def learned_basis(problem: LinearProblem) -> Solve:
+    """Set up enriched multigrid whose local vectors the shipped network proposes; torch is imported only here."""
+    from conjugo.learned.preconditioners.block_net import BlockNet, Proposer
+    from conjugo.learned.training import load_model, weights_path
+
+    net = load_model(weights_path(f"basis{len(problem.A.grid_shape)}d"))
+    if not isinstance(net, BlockNet):
+        raise ValueError(f"the shipped basis is a {type(net).__name__}: expected a BlockNet")
+    config = net.config
+    options: dict[str, Any] = {"vectors": config.vectors, "degree": config.degree, "threshold": config.threshold}
+    solve: Solve = solvers.EnrichedMultigrid(problem.A, propose=Proposer(net), **options).solve
+    return solve
+
+
 def fast_poisson(**options: Any) -> Setup:
     """Set up the direct solve by transforms."""
 
@@ -316,6 +362,8 @@ METHODS: tuple[Method, ...] = (
     Method("cg + multigrid x2", "multigrid + Krylov", krylov("cg", cycle(symmetric=True, sweeps=2)), symmetric_grid),
     Method("fcg + multigrid", "multigrid + Krylov", krylov("fcg", cycle()), symmetric_grid),
     Method("fgmres + multigrid", "multigrid + Krylov", krylov("fgmres", cycle()), symmetric_grid),
+    Method("fcg + dcdm", "learned", directions, uniform_grid, "torch"),
+    Method("learned basis", "learned", learned_basis, axial_grid, "torch"),
     Method("cg + learned multigrid", "learned", krylov("cg", learned_cycle), learned_grid, "torch"),
     Method("splu", "direct", on_matrix(lambda A: solvers.splu(A).solve)),
     Method("ruge-stuben", "algebraic multigrid", on_matrix(lambda A: solvers.ruge_stuben(A).solve), symmetric, "pyamg"),

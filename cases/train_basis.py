@@ -134,8 +134,8 @@ def card(
         weights,
         summary=f"Proposes {config.vectors} local coarse vectors a block in {config.dimension}-D: "
         f"EnrichedMultigrid(A, propose=Proposer(model), vectors={config.vectors}, degree={config.degree}).",
-        data=f"Blocks of {config.problems} random problems ({', '.join(HEADROOM)}; contrasts 10 to 1e6). Scores: median "
-        f"and worst iterations to 1e-6 on {2 * len(TESTED)} unseen problems ({', '.join(TESTED)}; contrast 1e5, grid "
+        data=f"Blocks of {config.problems} random problems ({', '.join(HEADROOM)}; contrasts 10 to 1e6). Scores: "
+        f"median and worst iterations to 1e-6 on {2 * len(TESTED)} unseen problems ({', '.join(TESTED)}; contrast 1e5, grid "
         f"{' x '.join(map(str, shape))}), with random vectors through longer filters beside it.",
         command=shlex.join(["conjugo", "train", "basis", *sys.argv[1:]]),
         seed=config.seed,
@@ -143,7 +143,10 @@ def card(
         device=config.device,
         parameters=sum(p.numel() for p in model.parameters()),
         scores=rows,
-        limits=["Couplings along the axes only; blocks of the size named.", "Saves set-up time only, where it saves any."],
+        limits=[
+            "Couplings along the axes only; blocks of the size named.",
+            "Saves set-up time only, where it saves any.",
+        ],
     )
 
 
