@@ -77,7 +77,7 @@ class BlockNet(nn.Module):
     @property
     def flops(self) -> float:
         """Operations a node of the grid (twice the multiply-adds)."""
-        return 2 * sum(p.numel() for p in self.parameters() if p.ndim > 1) / self.m
+        return float(2 * sum(p.numel() for p in self.parameters() if p.ndim > 1) / self.m)
 
     def forward(self, features: Tensor) -> Tensor:
         """(blocks, channels x m) to (blocks, m, vectors)."""
@@ -119,7 +119,7 @@ def block_features(blocks: Blocks) -> NDArray[np.float32]:
 
 def _decades(x: Values) -> Values:
     """1 at 1 and 0 at 10^-6 and below, linear in the logarithm."""
-    return 1 + np.log10(np.clip(x, 10**-_DECADES, 1.0)) / _DECADES
+    return np.asarray(1 + np.log10(np.clip(x, 10**-_DECADES, 1.0)) / _DECADES)
 
 
 class Proposer:
