@@ -119,7 +119,8 @@ def block_features(blocks: Blocks) -> NDArray[np.float32]:
 
 def _decades(x: Values) -> Values:
     """1 at 1 and 0 at 10^-6 and below, linear in the logarithm."""
-    return np.asarray(1 + np.log10(np.clip(x, 10**-_DECADES, 1.0)) / _DECADES)
+    scale: Values = 1 + np.log10(np.clip(x, 10**-_DECADES, 1.0)) / _DECADES
+    return scale
 
 
 class Proposer:
