@@ -81,9 +81,14 @@ def symmetric_grid(problem: LinearProblem) -> bool:
     return on_grid(problem) and symmetric(problem)
 
 
+def varying_grid(problem: LinearProblem) -> bool:
+    """Whether A is a symmetric stencil with varying coefficients."""
+    return isinstance(problem.A, VariableStencil | CompactStencil) and symmetric(problem)
+
+
 def learned_grid(problem: LinearProblem) -> bool:
     """Whether A is a symmetric stencil with varying coefficients, of a dimension with shipped weights."""
-    if not (isinstance(problem.A, VariableStencil | CompactStencil) and symmetric(problem)):
+    if not varying_grid(problem):
         return False
     home = find_spec("conjugo.learned")
     folder = Path(home.origin).parent / "weights" if home is not None and home.origin else Path()
@@ -92,7 +97,7 @@ def learned_grid(problem: LinearProblem) -> bool:
 
 def needs_symmetry(method: Method) -> bool:
     """Whether a method suits symmetric problems only."""
-    return method.suits in (symmetric, symmetric_grid, learned_grid, connected)
+    return method.suits in (symmetric, symmetric_grid, varying_grid, learned_grid, connected)
 
 
 def connected(problem: LinearProblem) -> bool:
@@ -314,6 +319,7 @@ METHODS: tuple[Method, ...] = (
     Method("multigrid float64", "multigrid", multigrid(precision="float64"), symmetric_grid),
     Method("cg + multigrid", "multigrid + Krylov", krylov("cg", cycle(symmetric=True)), symmetric_grid),
     Method("cg + multigrid x2", "multigrid + Krylov", krylov("cg", cycle(symmetric=True, sweeps=2)), symmetric_grid),
+    Method("enriched multigrid", "multigrid + Krylov", direct("EnrichedMultigrid"), varying_grid),
     Method("fcg + multigrid", "multigrid + Krylov", krylov("fcg", cycle()), symmetric_grid),
     Method("fgmres + multigrid", "multigrid + Krylov", krylov("fgmres", cycle()), symmetric_grid),
     Method("cg + learned multigrid", "learned", krylov("cg", learned_cycle), learned_grid, "torch"),
