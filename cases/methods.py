@@ -98,24 +98,32 @@ def uniform_grid(problem: LinearProblem) -> bool:
     return values.size > 0 and bool(np.allclose(values, values[0], rtol=1e-6))
 
 
+def varying_grid(problem: LinearProblem) -> bool:
+    """Whether A is a symmetric stencil with varying coefficients."""
+    return isinstance(problem.A, VariableStencil | CompactStencil) and symmetric(problem)
+
+
 def axial_grid(problem: LinearProblem) -> bool:
-    """Whether A varies, is symmetric and couples along the axes, in two or three dimensions."""
-    A = problem.A
-    return isinstance(A, VariableStencil) and symmetric(problem) and len(A.grid_shape) in (2, 3)
+    """Whether A varies and couples along the axes, in a dimension with a shipped local basis."""
+    return isinstance(problem.A, VariableStencil) and varying_grid(problem) and shipped("basis", problem)
+
+
+def shipped(name: str, problem: LinearProblem) -> bool:
+    """Whether weights of this name are there for the problem's dimension; torch is not imported."""
+    home = find_spec("conjugo.learned")
+    folder = Path(home.origin).parent / "weights" if home is not None and home.origin else Path()
+    return (folder / f"{name}{len(problem.A.grid_shape)}d.safetensors").is_file()
 
 
 def learned_grid(problem: LinearProblem) -> bool:
     """Whether A is a symmetric stencil with varying coefficients, of a dimension with shipped weights."""
-    if not (isinstance(problem.A, VariableStencil | CompactStencil) and symmetric(problem)):
-        return False
-    home = find_spec("conjugo.learned")
-    folder = Path(home.origin).parent / "weights" if home is not None and home.origin else Path()
-    return (folder / f"stencil{len(problem.A.grid_shape)}d.safetensors").is_file()
+    return varying_grid(problem) and shipped("stencil", problem)
 
 
 def needs_symmetry(method: Method) -> bool:
     """Whether a method suits symmetric problems only."""
-    return method.suits in (symmetric, symmetric_grid, uniform_grid, axial_grid, learned_grid, connected)
+    grids = (symmetric_grid, uniform_grid, varying_grid, axial_grid, learned_grid)
+    return method.suits in (symmetric, connected, *grids)
 
 
 def connected(problem: LinearProblem) -> bool:
@@ -276,7 +284,8 @@ def learned_basis(problem: LinearProblem) -> Solve:
     if not isinstance(net, BlockNet):
         raise ValueError(f"the shipped basis is a {type(net).__name__}: expected a BlockNet")
     config = net.config
-    options: dict[str, Any] = {"vectors": config.vectors, "degree": config.degree, "threshold": config.threshold}
+    degree = 14  # what random vectors reach with 20
+    options: dict[str, Any] = {"vectors": config.vectors, "degree": degree, "threshold": config.threshold}
     solve: Solve = solvers.EnrichedMultigrid(problem.A, propose=Proposer(net), **options).solve
     return solve
 
@@ -360,6 +369,7 @@ METHODS: tuple[Method, ...] = (
     Method("multigrid float64", "multigrid", multigrid(precision="float64"), symmetric_grid),
     Method("cg + multigrid", "multigrid + Krylov", krylov("cg", cycle(symmetric=True)), symmetric_grid),
     Method("cg + multigrid x2", "multigrid + Krylov", krylov("cg", cycle(symmetric=True, sweeps=2)), symmetric_grid),
+    Method("enriched multigrid", "multigrid + Krylov", direct("EnrichedMultigrid"), varying_grid),
     Method("fcg + multigrid", "multigrid + Krylov", krylov("fcg", cycle()), symmetric_grid),
     Method("fgmres + multigrid", "multigrid + Krylov", krylov("fgmres", cycle()), symmetric_grid),
     Method("fcg + dcdm", "learned", directions, uniform_grid, "torch"),

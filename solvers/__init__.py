@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from conjugo.solvers.krylov.minres import minres
     from conjugo.solvers.krylov.recycling import RecyclingCG
     from conjugo.solvers.krylov.split_cg import mic_cg, small_cg, ssor_cg
+    from conjugo.solvers.multigrid.enriched import EnrichedMultigrid
     from conjugo.solvers.multigrid.fmg import full_multigrid
     from conjugo.solvers.multigrid.multigrid import Multigrid
     from conjugo.solvers.operators.symmetry import check_symmetric
@@ -48,6 +49,7 @@ _HOME = {
     "chebyshev_preconditioner": "preconditioners.chebyshev",
     "ConvergenceError": "result",
     "deflated_cg": "krylov.deflated",
+    "EnrichedMultigrid": "multigrid.enriched",
     "fast_poisson": "direct.fast_poisson",
     "FastPoisson": "direct.fast_poisson",
     "fcg": "krylov.fcg",
@@ -86,6 +88,7 @@ _HOME = {
 
 __all__ = [
     "ConvergenceError",
+    "EnrichedMultigrid",
     "FastPoisson",
     "Multigrid",
     "PetscSolver",

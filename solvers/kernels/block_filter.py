@@ -46,16 +46,16 @@ def filter_blocks(
     x: Floats, gram: Floats, energy: Floats, d: Floats, c: Floats, offsets: Any, degree: int, low: float, lo: int,
     hi: int,
 ) -> None:  # fmt: skip
-    """Apply the Chebyshev polynomial that is small on [low, 2] to each block's x; write x^T x and x^T S x.
+    """Apply the Chebyshev polynomial that is small on [low, high] to each block's x; write x^T x and x^T S x.
 
-    S = D^-1/2 L D^-1/2 with L the graph Laplacian of the couplings c <= 0 inside the block, d the diagonal of D.
+    S = D^-1/2 L D^-1/2 with L the graph Laplacian of the couplings c < 0 inside the block, d the diagonal of D. Its
+    eigenvalues are at most high, 2 unless A has positive couplings.
     """
     m, k = x.shape[1], x.shape[2]
     ways = offsets.size
     root, centre = np.empty(m), np.empty(m)
     scaled = np.empty((ways, m))
     before, after = np.empty((m, k)), np.empty((m, k))
-    middle, half = 0.5 * (2.0 + low), 0.5 * (2.0 - low)
     for b in range(lo, hi):
         for i in range(m):
             root[i] = 1.0 / np.sqrt(d[b, i]) if d[b, i] > 0.0 else 0.0
@@ -64,10 +64,14 @@ def filter_blocks(
             for i in range(m):
                 scaled[w, i] = 0.0
                 t = i + offsets[w]
-                if c[b, w, i] != 0.0 and 0 <= t < m:
+                if c[b, w, i] < 0.0 and 0 <= t < m:
                     scaled[w, i] = c[b, w, i] * root[i] * root[t]
                     centre[i] -= c[b, w, i] * root[i] * root[i]
                     centre[t] -= c[b, w, i] * root[t] * root[t]
+        high = 2.0  # a bound by row sums: more than 2 only where positive couplings were left out
+        for i in range(m):
+            high = max(high, 2.0 * centre[i])
+        middle, half = 0.5 * (high + low), 0.5 * (high - low)
         now = x[b]
         for i in range(m):
             if root[i] == 0.0:

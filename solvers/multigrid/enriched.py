@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from conjugo.solvers.krylov.cg import cg
 from conjugo.solvers.monitor import Callback
-from conjugo.solvers.multigrid.local_space import LocalSpace
+from conjugo.solvers.multigrid.local_space import LocalSpace, check_stencil
 from conjugo.solvers.multigrid.multigrid import Multigrid
 from conjugo.solvers.operators.compact import CompactStencil
 from conjugo.solvers.operators.protocol import Array
@@ -42,6 +42,11 @@ class EnrichedMultigrid:
         True: M is for plain `cg`.
     setup_seconds : float
         Set-up of both.
+
+    Raises
+    ------
+    ValueError
+        Where A is no symmetric VariableStencil or CompactStencil; as `Multigrid` and `LocalSpace`.
 
     Notes
     -----
@@ -79,9 +84,10 @@ class EnrichedMultigrid:
         **options: Any,
     ) -> None:
         started = time.perf_counter()
+        check_stencil(A)
         self._A = A if A.dtype == np.float64 else A.astype(np.float64)
-        self.space = LocalSpace(self._A, **options)
         self.multigrid = Multigrid(self._A, cycle=cycle, symmetric=True, precision=precision)
+        self.space = LocalSpace(self._A, **options)
         self.setup_seconds = time.perf_counter() - started
 
     @property
@@ -149,8 +155,8 @@ class EnrichedMultigrid:
         started = time.perf_counter()
         start = np.zeros(b.shape) if x0 is None else np.array(x0, dtype=np.float64)
         if self.space.size and np.isfinite(b).all() and start.shape == b.shape and np.isfinite(start).all():
-            start += self.space.correct(b - self._A @ start)
-        result = cg(self._A, b, start.astype(b.dtype, copy=False), M=_Deflated(self), **options)
+            start += self._in_range(self.space.correct(b - self._A @ start))
+        result = cg(self._A, b, start, M=_Deflated(self), **options)
         facts = {"setup_seconds": self.setup_seconds, "bytes": self.nbytes, "vectors": self.space.size}
         seconds = time.perf_counter() - started
         return replace(result, seconds=seconds, method="enriched multigrid", details={**result.details, **facts})
@@ -161,10 +167,7 @@ class EnrichedMultigrid:
         z = np.array(self.multigrid @ wide, dtype=np.float64)
         if self.space.size:
             z += self.space.correct(wide - self._A @ z)
-        N = self._A.nullspace
-        if N is not None:
-            z -= N @ (N.T @ z)
-        return z.astype(r.dtype, copy=False)
+        return self._in_range(z).astype(r.dtype, copy=False)
 
     def _balanced(self, r: NDArray[np.float64]) -> NDArray[np.float64]:
         """C r + (I - C A) B (r - A C r)."""
@@ -172,6 +175,10 @@ class EnrichedMultigrid:
         y = np.asarray(self.multigrid @ (r - self._A @ z), dtype=np.float64)
         z += y
         z -= self.space.correct(np.asarray(self._A @ y))
+        return self._in_range(z)
+
+    def _in_range(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
+        """z, changed in place, without its part in the null space, along which the local correction is arbitrary."""
         N = self._A.nullspace
         if N is not None:
             z -= N @ (N.T @ z)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Protocol
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from conjugo.solvers.multigrid.blocks import Blocks
 from conjugo.solvers.operators.compact import CompactStencil
+from conjugo.solvers.operators.separable import SeparableStencil
 from conjugo.solvers.operators.variable import VariableStencil
 from conjugo.solvers.parallel import get_threads, run_rows
 
@@ -19,8 +21,11 @@ type Values = NDArray[np.float64]
 
 LARGEST = {1: 10**7, 2: 200_000, 3: 40_000}
 """Most vectors whose matrix is factorised, by dimension: beyond it fill and time of the factors run away."""
-_SHIFT = 1e-11
-"""Part of its diagonal added to the coarse matrix, which is singular where A is or two vectors coincide."""
+_SHIFTS = (1e-14, 1e-11, 1e-9)
+"""Parts of its diagonal added to the coarse matrix, in turn: it is singular where A is, declared (no first) or not."""
+_SYMMETRIC = {"SymmetricMode": True}
+_GAIN = 5e4
+"""Largest growth by the filter between two orthonormalisations: its square has to stay above the rank tolerance."""
 _RANK = 1e-10
 """Relative size below which a direction of the proposed vectors counts as lost."""
 
@@ -44,8 +49,8 @@ class LocalSpace:
     vectors : int
         Most vectors a block.
     threshold : float
-        Vectors with u^T L u <= threshold u^T D u are kept; L is the part of A inside the block with free ends, D the
-        diagonal of A.
+        Vectors with u^T L u <= threshold u^T D u are kept; L is the graph Laplacian of the negative couplings of A
+        inside the block (free ends), D the diagonal of A.
     degree : int
         Degree of the Chebyshev filter that turns the proposed vectors towards low energy; 0 takes them as they are.
     propose : callable, optional
@@ -70,8 +75,9 @@ class LocalSpace:
     In a block, the eigenvectors of L u = mu D u with mu << 1 are what relaxation cannot see: constants on regions that
     conduct well inside and badly outwards. A block with one such vector is left alone: that vector is the constant,
     which multigrid's own coarse grids show. In the others the filter damps all mu in [threshold, 2] by
-    T_degree((2 + threshold) / (2 - threshold)) relative to mu = 0, and a Rayleigh-Ritz step in the filtered vectors
-    says which are low. Whatever is proposed, Q^T A Q is formed exactly: a bad proposal costs iterations, not the answer.
+    T_degree((2 + threshold) / (2 - threshold)) relative to mu = 0 (more than 2 where A has positive couplings), and
+    a Rayleigh-Ritz step in the filtered vectors says which are low. Whatever is proposed, Q^T A Q is formed exactly: a
+    bad proposal costs iterations, not the answer.
 
     References
     ----------
@@ -102,8 +108,7 @@ class LocalSpace:
         propose: Proposal | None = None,
         seed: int = 0,
     ) -> None:
-        if not isinstance(A, VariableStencil | CompactStencil) or not A.symmetric:
-            raise ValueError(f"A is {A!r}: expected a symmetric VariableStencil or CompactStencil")
+        check_stencil(A)
         if not 0 < threshold < 1 or vectors < 1 or degree < 0:
             raise ValueError(
                 f"threshold = {threshold}, vectors = {vectors}, degree = {degree}: expected 0 < threshold < 1, "
@@ -112,7 +117,10 @@ class LocalSpace:
         started = time.perf_counter()
         d = len(A.grid_shape)
         self.blocks = Blocks(A, {1: 16, 2: 8, 3: 4}[d] if block is None else block)
-        x = random_proposal(self.blocks, vectors, seed) if propose is None else propose(self.blocks, vectors)
+        if propose is None:
+            x = random_proposal(self.blocks, vectors, seed)
+        else:
+            x = _checked(propose(self.blocks, vectors), self.blocks)
         self.Q = low_vectors(self.blocks, x, threshold, degree)
         self.basis_seconds = time.perf_counter() - started
         if self.size > LARGEST[d]:
@@ -132,8 +140,7 @@ class LocalSpace:
     def nbytes(self) -> int:
         """Bytes of the vectors and the factors."""
         vectors = self.Q.data.nbytes + self.Q.indices.nbytes + self.Q.indptr.nbytes
-        factors = 0 if self._solve is None else 12 * (self._solve.L.nnz + self._solve.U.nnz)
-        return int(vectors + factors)
+        return int(vectors + (0 if self._solve is None else 12 * self._solve.nnz))
 
     def correct(self, r: Values) -> Values:
         """Q (Q^T A Q)^-1 Q^T r for (n,) or (n, k)."""
@@ -146,10 +153,36 @@ class LocalSpace:
         return self.Q.T
 
 
+def check_stencil(A: object) -> None:
+    """Refuse what has no local vectors on a grid."""
+    if isinstance(A, SeparableStencil):
+        raise ValueError("A is a SeparableStencil, whose coefficients are constant: use Multigrid(A), or fast_poisson")
+    if not isinstance(A, VariableStencil | CompactStencil):
+        raise ValueError(
+            f"A is a {type(A).__name__}: expected a VariableStencil or CompactStencil; for a sparse matrix use "
+            f"ruge_stuben(A)"
+        )
+    if not A.symmetric:
+        raise ValueError("A has `lower` couplings, so it is not symmetric: use fgmres with M=incomplete_lu(A)")
+
+
 def random_proposal(blocks: Blocks, vectors: int, seed: int) -> Values:
     """The same seeded normal numbers in every block, (blocks, m, vectors)."""
     x = np.random.default_rng(seed).standard_normal((blocks.m, vectors))
     return np.ascontiguousarray(np.broadcast_to(x, (len(blocks.d), *x.shape)))
+
+
+def _checked(x: Values, blocks: Blocks) -> Values:
+    """A copy of the proposed vectors, each of largest entry 1 or zero, so that squares neither over- nor underflow."""
+    x = np.array(x, dtype=np.float64, order="C")
+    if x.ndim != 3 or x.shape[:2] != blocks.d.shape or x.shape[2] < 1:
+        count, m = blocks.d.shape
+        raise ValueError(f"propose gave an array of shape {x.shape}: expected ({count}, {m}, vectors)")
+    if not np.isfinite(x).all():
+        raise ValueError("propose gave NaN or infinite values: expected finite ones, in the variable D^1/2 u")
+    largest = np.abs(x).max(axis=1, keepdims=True)
+    x /= np.where(largest > 0, largest, 1.0)
+    return x
 
 
 def low_vectors(blocks: Blocks, x: Values, threshold: float, degree: int) -> sp.csr_array:
@@ -169,15 +202,14 @@ def low_vectors(blocks: Blocks, x: Values, threshold: float, degree: int) -> sp.
     (n, k) CSR array
         The vectors u as columns.
     """
-    from conjugo.solvers.kernels.block_filter import filter_blocks
-
-    count, _, vectors = x.shape
-    gram, energy = np.empty((count, vectors, vectors)), np.empty((count, vectors, vectors))
-    tables = (x, gram, energy, blocks.d, blocks.c, blocks.offsets, degree, threshold)
-    run_rows(lambda lo, hi: filter_blocks(*tables, lo, hi), count, get_threads())
-    weight, T = np.linalg.eigh(gram)
-    real = weight > _RANK * weight[:, -1:]
-    T *= np.where(real, 1 / np.sqrt(np.where(real, weight, 1.0)), 0.0)[:, None]
+    gain = math.acosh((2 + threshold) / (2 - threshold))
+    longest = max(1, int(math.acosh(_GAIN) / gain))
+    while degree > longest:
+        x = x @ _orthonormal(_filter(blocks, x, longest, threshold)[0])[0]
+        degree -= longest
+    gram, energy = _filter(blocks, x, degree, threshold)
+    T, real = _orthonormal(gram)
+    vectors = x.shape[2]
     mu, V = np.linalg.eigh(T.mT @ energy @ T + np.where(real, 0.0, 4.0)[:, None] * np.eye(vectors))
     keep = mu < threshold
     keep &= (keep.sum(axis=1) > 1)[:, None]
@@ -192,9 +224,35 @@ def low_vectors(blocks: Blocks, x: Values, threshold: float, degree: int) -> sp.
     return sp.csr_array((values[used], (rows[used], columns[used])), shape=(n, ids.size))
 
 
+def _filter(blocks: Blocks, x: Values, degree: int, threshold: float) -> tuple[Values, Values]:
+    """Filter x in place; its Gram matrices and energies, (blocks, vectors, vectors)."""
+    from conjugo.solvers.kernels.block_filter import filter_blocks
+
+    count, _, vectors = x.shape
+    gram, energy = np.empty((count, vectors, vectors)), np.empty((count, vectors, vectors))
+    tables = (x, gram, energy, blocks.d, blocks.c, blocks.offsets, degree, threshold)
+    run_rows(lambda lo, hi: filter_blocks(*tables, lo, hi), count, get_threads())
+    return gram, energy
+
+
+def _orthonormal(gram: Values) -> tuple[Values, NDArray[np.bool_]]:
+    """T with T^T gram T = I, and which of its columns are; the others, of lost directions, are zero."""
+    weight, T = np.linalg.eigh(gram)
+    real = weight > _RANK * weight[:, -1:]
+    return T * np.where(real, 1 / np.sqrt(np.where(real, weight, 1.0)), 0.0)[:, None], real
+
+
 def _factorised(Q: sp.csr_array, A: VariableStencil | CompactStencil) -> sla.SuperLU:
-    """Factors of Q^T A Q, slightly shifted."""
+    """Factors of Q^T A Q, shifted slightly; by more where that leaves it singular or a pivot negative."""
     E = sp.csc_array(Q.T @ (A.tocsr() @ Q))
-    E = sp.csc_array(E + sp.diags_array(_SHIFT * E.diagonal()))
-    options = {"SymmetricMode": True}
-    return sla.splu(E, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options)
+    diagonal = E.diagonal()
+    probe = np.random.default_rng(0).standard_normal(len(diagonal)) * np.sqrt(diagonal)
+    for shift in _SHIFTS if A.nullspace is None else _SHIFTS[1:]:
+        shifted = sp.csc_array(E + sp.diags_array(shift * diagonal))
+        try:
+            factors = sla.splu(shifted, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=_SYMMETRIC)
+        except RuntimeError:  # exactly singular
+            continue
+        if probe @ factors.solve(probe) > 0:
+            return factors
+    raise ValueError("Q^T A Q is not positive: A is indefinite, use minres or fgmres")
