@@ -15,7 +15,8 @@ import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 from numpy.typing import NDArray
 
-from conjugo.cases.methods import Method, Solve, constant, symmetric
+from conjugo.cases.conditions import constant, symmetric
+from conjugo.cases.methods import Method, Solve
 from conjugo.pde.problem import LinearProblem
 from conjugo.solvers.result import SolveResult, Status
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from conjugo.cases.methods import Method, needs_symmetry, symmetric
+from conjugo.cases.conditions import symmetric
+from conjugo.cases.methods import Method, needs_symmetry
 from conjugo.pde.problem import LinearProblem
 from conjugo.solvers import solve
 from conjugo.solvers.result import SolveResult, Status
