@@ -35,6 +35,8 @@ $(STAMP): pyproject.toml uv.lock .python-version | $(filter .tools/%,$(UV))
 demo: setup
 	$(RUN) conjugo warmup
 	$(RUN) conjugo compare
+	$(RUN) conjugo compare --shape 256 256 --coefficient noise --contrast 1e4 --no-memory --methods "learned basis" \
+	  "cg + learned multigrid" "enriched multigrid" "cg + multigrid" "cg + mic" ruge-stuben "petsc cg + gamg"
 
 test: setup
 	$(RUN) pytest $(ARGS)
