@@ -43,9 +43,19 @@ def to_host(value: Array) -> NDArray[np.float64]:
     return np.asarray(value, dtype=np.float64)
 
 
+def by_columns(u: Array, v: Array) -> bool:
+    """Whether u and v are real NumPy blocks in Fortran order, whose columns are contiguous."""
+    return all(type(w) is np.ndarray and w.ndim == 2 and w.flags.f_contiguous and w.dtype.kind == "f" for w in (u, v))
+
+
+def column_products(u: Array, v: Array) -> Array:
+    """u.T v of each column of real NumPy blocks."""
+    return np.array([dot(a, b) for a, b in zip(u.T, v.T, strict=True)], dtype=np.result_type(u, v))
+
+
 def square_norm(v: Array, xp: Any) -> Array:
     """Square of the Euclidean norm of each column, left in its library and on its device."""
-    square = xp.vecdot(v, v, axis=0)
+    square = column_products(v, v) if by_columns(v, v) else xp.vecdot(v, v, axis=0)
     return xp.real(square) if xp.isdtype(v.dtype, "complex floating") else square
 
 
@@ -147,6 +157,8 @@ class Monitor:
         if maxiter is not None and maxiter < 0:
             raise ValueError(f"maxiter = {maxiter}: expected a number >= 0, or None for ten times the rows of A")
         n = b.shape[0]
+        if type(b) is np.ndarray and getattr(A, "columnwise", False):
+            b = np.asfortranarray(b)
         self.method, self.b, self.callback = method, b, callback
         self.xp = xp = array_namespace(b)
         self.maxiter = 10 * n if maxiter is None else int(maxiter)
@@ -165,7 +177,7 @@ class Monitor:
         self._nullspace = self._declared_nullspace()
         self.from_zero = x0 is None or not np.any(self.bnorm)
         if x0 is None or self.from_zero:
-            self.x = xp.zeros(tuple(b.shape), dtype=b.dtype, device=device(b))
+            self.x = xp.zeros_like(b)
         else:  # a column b = 0 has the solution 0, whatever x0
             self.x = x0 * xp.asarray(self.bnorm > 0, dtype=b.dtype, device=device(b))
         self._check_consistency()
@@ -197,7 +209,10 @@ class Monitor:
         if self._nullspace is None:
             return v
         N, adjoint = self._nullspace
-        return v - N @ (adjoint @ v)
+        share = adjoint @ v
+        if type(v) is np.ndarray and v.flags.f_contiguous:
+            return v - (share.T @ N.T).T  # a block keeps its Fortran order
+        return v - N @ share
 
     def fail(self, status: Status, note: str | None = None) -> None:
         """End the solve with `status`; `note` says what happened and what to try."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from conjugo.solvers.krylov.lanczos import extreme_eigenvalues
-from conjugo.solvers.monitor import Monitor, norm, to_host
+from conjugo.solvers.monitor import Monitor, by_columns, column_products, norm, to_host
 from conjugo.solvers.operators.protocol import Array
 from conjugo.solvers.parallel import dot
 from conjugo.solvers.result import Status
@@ -26,6 +26,8 @@ def inner(xp: Any, u: Array, v: Array) -> Any:
     """Real part of u.H v of each column: a Python float for one NumPy vector, else an array where u is."""
     if type(u) is np.ndarray and u.ndim == 1:
         return dot(u, v)
+    if by_columns(u, v):
+        return column_products(u, v)
     product = xp.vecdot(u, v, axis=0)
     return xp.real(product) if xp.isdtype(product.dtype, "complex floating") else product
 
@@ -61,7 +63,10 @@ class Coefficients:
         product = np.abs(to_host(inner(xp, r_old, z)))
         rho, size = to_host(rho), norm(z, xp) * norm(r_old, xp)
         with np.errstate(all="ignore"):
-            seen = np.where((rho > 0) & (product > ROUNDING * size), product / rho, 0.0)
+            counts = (rho > 0) & (product > ROUNDING * size)
+            if self.monitor.b.ndim == 2:  # a frozen column keeps r, so that z.T r_old is z.T r
+                counts &= self.monitor.history[-1] > self.monitor.tolerance
+            seen = np.where(counts, product / rho, 0.0)
         self.asymmetry = max(self.asymmetry, float(np.max(seen)))
         if self.asymmetry > ASYMMETRY:  # stagnation is likely: do not wait long for it
             self.monitor.window = min(self.monitor.window, 100)

@@ -9,6 +9,7 @@ from array_api_compat import device
 from scipy.linalg import get_blas_funcs
 
 from conjugo.solvers.krylov.breakdown import COMPARE_EVERY, Coefficients, inner
+from conjugo.solvers.krylov.fused_block_cg import fused_block_cg, offers_fused_columns
 from conjugo.solvers.krylov.fused_cg import fused_cg, offers_fused_passes
 from conjugo.solvers.krylov.preconditioned import check_fixed_symmetric, check_preconditioner
 from conjugo.solvers.monitor import Callback, Monitor, to_host
@@ -85,6 +86,8 @@ def cg(
     monitor = Monitor("cg", A, b, x0, rtol=rtol, atol=atol, maxiter=maxiter, callback=callback)
     if offers_fused_passes(monitor.A, monitor.b):
         return fused_cg(monitor, M)
+    if offers_fused_columns(monitor.A, monitor.b, M):
+        return fused_block_cg(monitor, M)
     return generic_cg(monitor, M)
 
 

@@ -8,14 +8,14 @@ import numpy as np
 from array_api_compat import array_namespace, device
 from numpy.typing import NDArray
 
-from conjugo.solvers.monitor import Monitor, to_host
+from conjugo.solvers.monitor import Monitor, by_columns, column_products, to_host
 from conjugo.solvers.operators.protocol import Array
 from conjugo.solvers.result import Status
 
 
 def inner(u: Array, v: Array) -> Array:
     """u^H v of each column."""
-    return array_namespace(u).vecdot(u, v, axis=0)
+    return column_products(u, v) if by_columns(u, v) else array_namespace(u).vecdot(u, v, axis=0)
 
 
 def real_inner(u: Array, v: Array) -> Array:

@@ -13,7 +13,8 @@ from conjugo.solvers.operators.protocol import Array, LinearOperator
 from conjugo.solvers.parallel import dot
 from conjugo.solvers.result import SolveResult
 
-_PROJECT_EVERY = 50
+PROJECT_EVERY = 50
+"""Iterations without M between two projections of the residual."""
 
 
 def offers_fused_passes(A: LinearOperator, b: Array) -> bool:
@@ -48,7 +49,7 @@ def fused_cg(monitor: Monitor, M: LinearOperator | None = None) -> SolveResult:
             if monitor.replaced:
                 r, rho, rnorm, r_old = monitor.r, 0.0, None, None
                 coefficients.restart()
-            elif M is None and monitor.iteration % _PROJECT_EVERY == _PROJECT_EVERY - 1:
+            elif M is None and monitor.iteration % PROJECT_EVERY == PROJECT_EVERY - 1:
                 r = monitor.project(r)
             if rnorm is None:
                 square = dot(r, r)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from conjugo.solvers.kernels.black_box_cycle import split
 from conjugo.solvers.multigrid.black_box_level import Level
 from conjugo.solvers.multigrid.coarsest import DENSE, CoarsestSolve
-from conjugo.solvers.multigrid.galerkin import galerkin, interpolation
+from conjugo.solvers.multigrid.galerkin import NOISE, galerkin, interpolation
 from conjugo.solvers.multigrid.parity import Direction, Parity, directions
 from conjugo.solvers.operators.compact import CompactStencil
 from conjugo.solvers.operators.variable import VariableStencil
@@ -107,18 +107,20 @@ class BlackBoxHierarchy:
         self.grid_shapes: list[tuple[int, ...]] = []
         eps = 16 * float(np.finfo(A.dtype).eps)
         grid, rows = finest(A)
+        scale = rows[0]
         while math.prod(grid.shape) > DENSE and _halvable(grid):
             a = deal(grid, rows)
             p = interpolation(grid, a, eps)
             omega = None
             if weigh is not None:
                 p, omega = weigh(grid, a, p)
-            product = galerkin(grid, a, p)
+            product = galerkin(grid, a, p, a if not self.levels else deal(grid, [scale]))
             precision = self.dtype if len(self.levels) <= TWICE.start else np.dtype(np.float64)
             level = Level(grid, a, p, sweeps=sweeps, symmetric=symmetric, dtype=precision, omega=omega)
             self.levels.append(level)
             self.grid_shapes.append(grid.shape)
             grid, rows = coarser(grid, product)
+            scale = product[-1]
         self.grid_shapes.append(grid.shape)
         if math.prod(grid.shape) > LARGEST_DIRECT:
             raise ValueError(
@@ -126,7 +128,8 @@ class BlackBoxHierarchy:
                 f"factors of two, or cg with M=ic0(A), or ruge_stuben"
             )
         self.index = flat_index(grid)
-        self.direct = CoarsestSolve(assemble(grid, [row[self.index] for row in rows]), eps)
+        noise = NOISE * scale[self.index]
+        self.direct = CoarsestSolve(assemble(grid, [row[self.index] for row in rows]), eps, noise)
         self.nbytes = sum(level.nbytes for level in self.levels) + self.direct.nbytes
 
     def cycle(self, r: NDArray[np.floating], z: NDArray[np.floating]) -> None:

@@ -21,6 +21,8 @@ class CoarsestSolve:
         The matrix; empty rows are left at zero.
     eps : float
         Row sums below `eps` times the row's magnitude count as zero.
+    noise : (n,) array, optional
+        What rounding may have left in each row sum besides, from sums over larger numbers.
 
     Examples
     --------
@@ -30,10 +32,13 @@ class CoarsestSolve:
     array([ 0.5, -0.5])
     """
 
-    def __init__(self, A: sp.csr_array, eps: float) -> None:
+    def __init__(self, A: sp.csr_array, eps: float, noise: NDArray[np.float64] | None = None) -> None:
         count, self.labels = connected_components(A, directed=False)
         size = np.bincount(self.labels, abs(A).sum(axis=1), count)
-        self.singular = (np.bincount(self.labels, A.sum(axis=1), count) <= eps * size) & (size > 0)
+        least = eps * size
+        if noise is not None:
+            least = np.maximum(least, np.bincount(self.labels, noise, count))
+        self.singular = (np.bincount(self.labels, A.sum(axis=1), count) <= least) & (size > 0)
         empty = np.where(A.diagonal() > 0, 0.0, 1.0)
         self.inverse: NDArray[np.float64] | None = None
         if A.shape[0] <= DENSE:

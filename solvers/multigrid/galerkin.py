@@ -8,8 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conjugo.solvers.kernels.black_box_setup import add_products, normalise, row_sums
-from conjugo.solvers.multigrid.parity import Parity
+from conjugo.solvers.multigrid.parity import Parity, directions
 from conjugo.solvers.multigrid.terms import galerkin_terms, sum_terms, weight_terms
+
+NOISE = 4 * float(np.finfo(np.float64).eps)
+"""Share of its terms that rounding leaves of a sum that is zero."""
 
 
 def interpolation(grid: Parity, a: NDArray[np.float64], eps: float) -> NDArray[np.float64]:
@@ -78,9 +81,36 @@ def interpolation(grid: Parity, a: NDArray[np.float64], eps: float) -> NDArray[n
     return p
 
 
-def galerkin(grid: Parity, a: NDArray[np.float64], p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Diagonal and compact couplings of P^T A P, one flat padded coarse grid a row."""
+def galerkin(
+    grid: Parity, a: NDArray[np.float64], p: NDArray[np.float64], scale: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """Diagonal and compact couplings of P^T A P, one flat padded coarse grid a row; the last row is the next `scale`.
+
+    Parameters
+    ----------
+    grid, a, p
+        The level, and its operator and interpolation as `interpolation` has them.
+    scale : (parts, size) float64, optional
+        The magnitudes that each diagonal was summed from, finer levels included. Default: the diagonals.
+
+    Notes
+    -----
+    A closed pocket of Neumann walls that has shrunk to one coarse node has no row there: its diagonal is zero, and
+    the sum leaves rounding, whose inverse would amplify the rounding of every residual, float32's most of all.
+    Diagonals below `NOISE` times their scale are therefore cleared, with their couplings.
+    """
     rows = 1 + (3**grid.dimensions - 1) // 2
-    out = np.zeros((rows, grid.size))
-    grid.share(partial(add_products, out, a, p, galerkin_terms(grid)))
+    out = np.zeros((rows + 1, grid.size))
+    terms = galerkin_terms(grid)
+    grid.share(partial(add_products, out[:rows], a, p, terms))
+    squares = terms[(terms[:, 0] == 0) & (terms[:, 2] < grid.parts)]  # the fine diagonals, times weights squared
+    grid.share(partial(add_products, out[rows:], a if scale is None else scale, p, squares))
+    noise = (out[0] <= NOISE * out[-1]) & (out[-1] > 0)
+    if noise.any():
+        keep = np.where(noise, 0.0, 1.0)
+        grid.wrap(keep)
+        out[0] *= keep
+        for way, row in zip(directions(grid.dimensions, True), out[1:rows], strict=True):
+            there = np.roll(keep.reshape(grid.padded), [-d for d in way], range(grid.dimensions))
+            row *= keep * there.ravel()
     return out

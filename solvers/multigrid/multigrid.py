@@ -136,6 +136,8 @@ class Multigrid:
     """
 
     linear = True
+    columnwise = True
+    """A block is worked on column by column: it is fastest in Fortran order, and the result keeps its order."""
 
     def __init__(
         self,
@@ -217,7 +219,8 @@ class Multigrid:
             return out
         with self._concurrency():
             if r.ndim == 2:
-                return np.stack([self._once(column) for column in r.T], axis=1)
+                z = np.stack([self._once(column) for column in np.ascontiguousarray(r.T)]).T
+                return z if r.flags.f_contiguous else np.ascontiguousarray(z)
             return self._once(r)
 
     def _once(self, r: NDArray[Any]) -> NDArray[Any]:

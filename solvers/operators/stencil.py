@@ -64,6 +64,8 @@ class Stencil:
     grid_shape: tuple[int, ...]
     dtype: np.dtype[Any]
     nullspace: NDArray[np.float64] | None
+    columnwise = True
+    """A block is multiplied column by column: it is fastest in Fortran order, and the product keeps its order."""
     _kernels_home: str
 
     def _coefficients(self) -> tuple[Any, ...]:
@@ -222,7 +224,7 @@ class Stencil:
         product = np.empty_like(columns)
         for column, result in zip(columns, product, strict=True):
             self.apply(column, result)
-        return np.ascontiguousarray(product.T)
+        return product.T if x.flags.f_contiguous else np.ascontiguousarray(product.T)
 
     def _check_rows(self, x: Array) -> None:
         n = self.shape[0]

@@ -16,6 +16,7 @@ from conjugo.solvers import cg
 from conjugo.solvers.krylov.cg import generic_cg
 from conjugo.solvers.krylov.lanczos import extreme_eigenvalues
 from conjugo.solvers.monitor import Monitor
+from conjugo.solvers.multigrid.multigrid import Multigrid
 from conjugo.solvers.operators.separable import Axis, SeparableStencil
 from conjugo.solvers.operators.variable import VariableStencil
 from conjugo.solvers.result import Status
@@ -348,3 +349,32 @@ def test_inactive_nodes_keep_their_values() -> None:
     b = rhs(64)
     result = cg(VariableStencil(diag, upper, active=active), b, rtol=1e-12).check()
     np.testing.assert_allclose(result.x[~active.ravel()], b[~active.ravel()], rtol=1e-9)
+
+
+@pytest.mark.parametrize("preconditioned", [False, True])
+def test_fused_block_equals_its_columns(preconditioned: bool) -> None:
+    rng = np.random.default_rng(0)
+    upper = [-rng.uniform(0.5, 2.0, (40, 30)) for _ in range(2)]
+    upper[0][-1], upper[1][:, -1] = 0.0, 0.0
+    A = VariableStencil(np.full((40, 30), 9.0), upper)
+    B = rng.standard_normal((1200, 4))
+    B[:, 1] = 0.0
+    B[:, 2] = A @ (A @ np.ones(1200))
+    M = Multigrid(A, symmetric=True) if preconditioned else None
+    seen: list[float] = []
+    block = cg(A, B, rtol=1e-10, M=M, callback=lambda x: seen.append(x[0, 0])).check()
+    assert "asymmetry" not in block.details
+    assert len(seen) == block.iterations
+    for j in range(4):
+        single = cg(A, B[:, j].copy(), rtol=1e-10, M=M)
+        k = single.iterations
+        np.testing.assert_allclose(block.x[:, j], single.x, atol=1e-8)
+        np.testing.assert_allclose(block.residuals[:k, j], single.residuals[:k], rtol=1e-5)
+        np.testing.assert_array_equal(np.diff(block.residuals[k:-1, j]), 0.0)
+
+
+def test_fused_block_of_an_indefinite_stencil_says_so() -> None:
+    A = VariableStencil(np.array([1.0, -1.0, 2.0]), [np.zeros(3)])
+    result = cg(A, np.eye(3)[:, :2])
+    assert result.status is Status.INDEFINITE
+    np.testing.assert_allclose(result.residuals[-1], np.linalg.norm(np.eye(3)[:, :2] - A @ result.x, axis=0))

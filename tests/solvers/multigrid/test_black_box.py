@@ -9,6 +9,8 @@ import pytest
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from conjugo.pde.poisson import masks
+from conjugo.pde.poisson.pressure import pressure
 from conjugo.solvers import cg
 from conjugo.solvers.kernels.black_box_cycle import merge, prolong
 from conjugo.solvers.multigrid.black_box import BlackBoxHierarchy, assemble, coarser, deal, finest, flat_index
@@ -289,3 +291,19 @@ def test_refusals() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             BlackBoxHierarchy(matrix, **options)
+
+
+@pytest.mark.parametrize("shape", [(100, 100), (131, 77)])
+def test_closed_pockets_keep_a_float32_cycle_definite(shape: tuple[int, int]) -> None:
+    """Pockets that shrink to one coarse node leave rounding on its diagonal, which must not be inverted."""
+    counts = []
+    for seed in (1, 13):
+        rng = np.random.default_rng(500000 + seed)
+        count, density = int(rng.integers(20, 200)), rng.uniform(0.5, 1.6)
+        problem = pressure(masks.porous(shape, count=count, density=density, seed=500000 + seed), seed=seed)
+        assert problem.nullspace is not None
+        assert problem.nullspace.shape[1] > 10
+        for precision in ("float32", "float64"):
+            M = Multigrid(problem.A, symmetric=True, precision=precision)
+            counts.append(cg(problem.A, problem.b, rtol=1e-8, M=M).check().iterations)
+    assert abs(np.subtract(counts[::2], counts[1::2])).max() <= 1
