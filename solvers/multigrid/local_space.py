@@ -216,9 +216,9 @@ def low_vectors(blocks: Blocks, x: Values, threshold: float, degree: int) -> sp.
     place = np.searchsorted(np.unique(ids), ids)
     values, rows = u[place, :, order], blocks.nodes[ids]
     used = (rows >= 0) & (values != 0)
-    columns = np.broadcast_to(np.arange(ids.size)[:, None], rows.shape)
-    n = int(np.prod(blocks.shape))
-    return sp.csr_array((values[used], (rows[used], columns[used])), shape=(n, ids.size))
+    starts = np.concatenate([[0], np.cumsum(used.sum(axis=1))])
+    columns = sp.csc_array((values[used], rows[used], starts), shape=(int(np.prod(blocks.shape)), ids.size))
+    return columns.tocsr()
 
 
 def _filter(blocks: Blocks, x: Values, degree: int, threshold: float) -> tuple[Values, Values]:
