@@ -29,6 +29,7 @@ from conjugo.pde.problem import LinearProblem
 BASELINES = (
     "fast poisson",
     "cg + multigrid",
+    "enriched multigrid",
     "cg + multigrid x2",
     "ruge-stuben",
     "smoothed aggregation",

@@ -69,7 +69,7 @@ class Blocks:
         self.c = np.zeros((len(self.d), len(ways), self.m))
         for w, (way, coupling) in enumerate(zip(ways, couplings, strict=True)):
             inside = np.logical_and.reduce([(0 <= i + s) & (i + s < size) for i, s in zip(at, way, strict=True)])
-            self.c[:, w] = self._cut(np.asarray(coupling, dtype=np.float64)) * inside
+            self.c[:, w] = np.where(inside, self._cut(np.asarray(coupling, dtype=np.float64)), 0.0)
             there = np.flatnonzero(inside)
             gone = self.nodes[:, there + self.offsets[w]] < 0  # the coupling closes a periodic axis
             self.c[:, w, there] = np.where(gone, 0.0, self.c[:, w, there])

@@ -17,7 +17,7 @@ from conjugo.solvers.multigrid.multigrid import Multigrid
 from conjugo.solvers.operators.compact import CompactStencil
 from conjugo.solvers.operators.protocol import Array
 from conjugo.solvers.operators.variable import VariableStencil
-from conjugo.solvers.result import SolveResult
+from conjugo.solvers.result import SolveResult, Status
 
 
 class EnrichedMultigrid:
@@ -157,9 +157,17 @@ class EnrichedMultigrid:
         if self.space.size and np.isfinite(b).all() and start.shape == b.shape and np.isfinite(start).all():
             start += self._in_range(self.space.correct(b - self._A @ start))
         result = cg(self._A, b, start, M=_Deflated(self), **options)
+        if result.status in (Status.BREAKDOWN, Status.INDEFINITE) and self.space.size:
+            result = self._continued(b, result, options)
         facts = {"setup_seconds": self.setup_seconds, "bytes": self.nbytes, "vectors": self.space.size}
         seconds = time.perf_counter() - started
         return replace(result, seconds=seconds, method="enriched multigrid", details={**result.details, **facts})
+
+    def _continued(self, b: NDArray[Any], first: SolveResult, options: dict[str, Any]) -> SolveResult:
+        """Go on with the balanced M, for which Q^T r need not vanish: near the limit of rounding it no longer does."""
+        rest = None if options["maxiter"] is None else max(1, options["maxiter"] - first.iterations)
+        result = cg(self._A, b, first.x, M=self, **{**options, "maxiter": rest})
+        return replace(result, residuals=np.concatenate([first.residuals[:-1], result.residuals]))
 
     def deflated(self, r: NDArray[Any]) -> NDArray[Any]:
         """B r + C (r - A B r), equal to M r where Q^T r = 0."""

@@ -124,10 +124,7 @@ class LocalSpace:
         self.Q = low_vectors(self.blocks, x, threshold, degree)
         self.basis_seconds = time.perf_counter() - started
         if self.size > LARGEST[d]:
-            raise ValueError(
-                f"{self.size} local vectors remain, more than the {LARGEST[d]} that are factorised in {d}-D: "
-                f"choose a smaller threshold or fewer vectors, or use ruge_stuben"
-            )
+            raise ValueError(_too_many(self.size, LARGEST[d], d, len(self.blocks.d)))
         self._solve = None if self.size == 0 else _factorised(self.Q, A)
         self.setup_seconds = time.perf_counter() - started
 
@@ -169,7 +166,7 @@ def check_stencil(A: object) -> None:
 def random_proposal(blocks: Blocks, vectors: int, seed: int) -> Values:
     """The same seeded normal numbers in every block, (blocks, m, vectors)."""
     x = np.random.default_rng(seed).standard_normal((blocks.m, vectors))
-    return np.ascontiguousarray(np.broadcast_to(x, (len(blocks.d), *x.shape)))
+    return np.array(np.broadcast_to(x, (len(blocks.d), *x.shape)), order="C")
 
 
 def _checked(x: Values, blocks: Blocks) -> Values:
@@ -219,9 +216,9 @@ def low_vectors(blocks: Blocks, x: Values, threshold: float, degree: int) -> sp.
     place = np.searchsorted(np.unique(ids), ids)
     values, rows = u[place, :, order], blocks.nodes[ids]
     used = (rows >= 0) & (values != 0)
-    columns = np.broadcast_to(np.arange(ids.size)[:, None], rows.shape)
-    n = int(np.prod(blocks.shape))
-    return sp.csr_array((values[used], (rows[used], columns[used])), shape=(n, ids.size))
+    starts = np.concatenate([[0], np.cumsum(used.sum(axis=1))])
+    columns = sp.csc_array((values[used], rows[used], starts), shape=(int(np.prod(blocks.shape)), ids.size))
+    return columns.tocsr()
 
 
 def _filter(blocks: Blocks, x: Values, degree: int, threshold: float) -> tuple[Values, Values]:
@@ -240,6 +237,16 @@ def _orthonormal(gram: Values) -> tuple[Values, NDArray[np.bool_]]:
     weight, T = np.linalg.eigh(gram)
     real = weight > _RANK * weight[:, -1:]
     return T * np.where(real, 1 / np.sqrt(np.where(real, weight, 1.0)), 0.0)[:, None], real
+
+
+def _too_many(size: int, largest: int, d: int, blocks: int) -> str:
+    """What to do with more vectors than can be factorised."""
+    fewer = largest // blocks
+    most = f"vectors={fewer}, a smaller threshold" if fewer > 1 else "a larger block, a smaller threshold"
+    return (
+        f"{size} local vectors remain, more than the {largest} that are factorised in {d}-D: take {most}, both at the "
+        f"price of more iterations, or cg with M=Multigrid(A, symmetric=True)"
+    )
 
 
 def _factorised(Q: sp.csr_array, A: VariableStencil | CompactStencil) -> sla.SuperLU:

@@ -17,6 +17,7 @@ from conjugo.solvers.multigrid.blocks import Blocks
 from conjugo.solvers.multigrid.enriched import EnrichedMultigrid
 from conjugo.solvers.multigrid.multigrid import Multigrid
 from conjugo.solvers.operators.variable import VariableStencil
+from conjugo.solvers.result import Status
 
 type Values = NDArray[np.float64]
 
@@ -116,6 +117,17 @@ def test_extreme_contrasts_to_what_rounding_allows(name: str, contrast: float) -
     result = EnrichedMultigrid(problem.A).solve(problem.b, rtol=1e-14 * contrast)
     assert result.converged
     assert result.iterations <= 25
+
+
+def test_below_what_rounding_allows_it_says_so() -> None:
+    problem = medium(MEDIA["packed"], (64, 64), 500_001, contrast=1e8)
+    M = EnrichedMultigrid(problem.A)
+    result = M.solve(problem.b, rtol=1e-12)
+    assert result.status is Status.STAGNATED
+    assert result.iterations + 1 == len(result.residuals)
+    limited = M.solve(problem.b, rtol=1e-12, maxiter=5)
+    assert limited.status is Status.MAX_ITERATIONS
+    assert limited.iterations == 5
 
 
 def test_a_block_of_right_hand_sides_and_a_first_guess() -> None:

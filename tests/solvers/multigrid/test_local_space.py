@@ -194,11 +194,30 @@ def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
         LocalSpace(problem("noise-1e4", (16, 16)), **options)
 
 
-def test_too_many_vectors_are_refused_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(local_space.LARGEST, 2, 20)
+def test_too_many_vectors_are_refused_with_a_remedy_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
     A = problem("noise-1e4", (32, 32))
-    with pytest.raises(ValueError, match=r"more than the 20 .* in 2-D: choose"):
+    monkeypatch.setitem(local_space.LARGEST, 2, 50)
+    with pytest.raises(ValueError, match=r"more than the 50 that are factorised in 2-D: take vectors=3, a smaller"):
         LocalSpace(A)
+    assert 0 < LocalSpace(A, vectors=3).size <= 50
+    monkeypatch.setitem(local_space.LARGEST, 2, 20)
+    with pytest.raises(ValueError, match=r"take a larger block, a smaller threshold.*M=Multigrid\(A"):
+        LocalSpace(A)
+
+
+@pytest.mark.parametrize("shape", [(8,), (16,), (8, 8), (5, 3), (4, 4, 4), (2, 3, 1)])
+def test_one_block_is_enough(shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    upper, diag = [], np.full(shape, 1e-9)
+    for axis in range(len(shape)):
+        c = -np.where(rng.random(shape) < 0.5, 1.0, 1e-6)
+        np.moveaxis(c, axis, 0)[-1] = 0.0
+        upper.append(c)
+        diag = diag - c - np.roll(c, 1, axis)
+    A = VariableStencil(diag, upper)
+    space = LocalSpace(A)
+    assert len(space.blocks.d) == 1
+    assert np.isfinite(space.correct(np.ones(A.shape[0]))).all()
 
 
 def test_compact_stencils_and_a_line_are_taken() -> None:
