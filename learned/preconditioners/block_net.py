@@ -150,4 +150,5 @@ class Proposer:
             raise ValueError(f"vectors = {vectors}: expected {config.vectors}, which the network proposes")
         device = self.net.read.weight.device
         out = self.net(torch.from_numpy(block_features(blocks)).to(device))
-        return out.cpu().numpy().astype(np.float64)
+        values: Values = out.cpu().numpy().astype(np.float64)
+        return values
