@@ -82,6 +82,17 @@ class Domain:
         """Number of active unknowns."""
         return self.size if self.active is None else int(self.active.sum())
 
+    @property
+    def even(self) -> bool:
+        """Whether all couplings are alike: one spacing on all axes, one coefficient."""
+        A = self.operator
+        if not isinstance(A, SeparableStencil | VariableStencil):
+            return True  # an assembled matrix does not tell
+        arrays = [axis.upper[:-1] for axis in A.axes] if isinstance(A, SeparableStencil) else list(A.upper)
+        values = np.abs(np.concatenate([np.ravel(array) for array in arrays]))
+        values = values[values > 0]
+        return values.size == 0 or bool(values.max() <= 1.001 * values.min())
+
     def geometry(self) -> Tensor:
         """Return the active cells and diag A / coupling - 2 d there, (1, 2, *shape) float32.
 

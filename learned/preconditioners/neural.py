@@ -96,6 +96,11 @@ class NeuralPreconditioner:
     ) -> None:
         started = time.perf_counter()
         self._domain = domain = Domain.of(problem)
+        if not domain.even:
+            logger.warning(
+                "the couplings of A differ (spacings, or a coefficient that varies): the shipped networks know equal "
+                "cells only, so expect many iterations; Multigrid takes few"
+            )
         coarsening = getattr(model, "coarsening", None)
         multiple = 1 if coarsening is None else int(coarsening(domain.shape))
         padded = tuple(-(-n // multiple) * multiple for n in domain.shape)
