@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 
 from conjugo.cases.launch import launch
 from conjugo.cases.runs import Run
@@ -162,9 +163,12 @@ def picture(history: History, rows: list[dict[str, Any]]) -> Figure:
     for name, colour, marker in (("random", "#E69F00", "s"), ("learned", "#0072B2", "o")):
         mine = [row for row in rows if row["proposal"] == name]
         x, y = [1e3 * row["basis_seconds"] for row in mine], [row["iterations"] for row in mine]
-        right.loglog(x, y, marker, color=colour, label=name)
+        right.semilogy(x, y, marker, color=colour, label=name)
         for row, a, b in zip(mine, x, y, strict=True):
             right.annotate(f"degree {row['degree']}", (a, b), textcoords="offset points", xytext=(6, 4), fontsize=8)
+    right.yaxis.set_major_formatter(ScalarFormatter())
+    right.yaxis.set_minor_formatter(ScalarFormatter())
+    right.margins(0.2)
     right.set_xlabel("time to find the vectors (ms)")
     right.set_ylabel("median iterations to 1e-6")
     right.legend(frameon=False)
