@@ -1,0 +1,106 @@
+"""The account of a tuned solver: what the default would have cost, what was spent, and what may be risked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+FIRST_NAP, LONGEST_NAP = 64, 8192
+"""Systems that the default solves alone after a window without savings; doubled each time in a row."""
+
+WINDOW = 32
+"""Systems after which the savings are looked at."""
+
+GRANT = 4.0
+"""Times the default's cost that may be risked before anything is saved."""
+
+
+class Ledger:
+    """Says whether exploration can be paid for, and when it is not worth its own overhead.
+
+    Parameters
+    ----------
+    allowance : float
+        Part of the default's total cost that may be lost to exploration.
+
+    Attributes
+    ----------
+    base : float
+        What the default would have cost so far: measured where it ran, predicted elsewhere.
+    spent : float
+        What was spent, failed attempts and overhead included.
+
+    Examples
+    --------
+    >>> ledger = Ledger(0.02)
+    >>> ledger.record(1.0, 0.5)
+    >>> ledger.saved, ledger.affords(0.4), ledger.affords(5.0)
+    (0.5, True, False)
+    """
+
+    def __init__(self, allowance: float = 0.02) -> None:
+        if not 0 <= allowance:
+            raise ValueError(f"allowance = {allowance}: expected a part of the default's cost, such as 0.02")
+        self.allowance = float(allowance)
+        self.base, self.spent, self.steps = 0.0, 0.0, 0
+        self.nap, self.left = FIRST_NAP, 0
+        self._window, self._saved_before = 0, 0.0
+        self._refreshed = 0.0
+
+    @property
+    def saved(self) -> float:
+        """What the default would have cost less what was spent."""
+        return self.base - self.spent
+
+    def affords(self, loss: float) -> bool:
+        """Whether an attempt that may lose `loss` can be paid for."""
+        grant = GRANT * self.base / max(1, self.steps)
+        return self.saved + self.allowance * self.base + grant >= loss
+
+    def wants_refresh(self, loss: float) -> bool:
+        """Whether the default should be measured again: a twentieth of the savings since then pays for it."""
+        return 0.05 * (self.saved - self._refreshed) > max(loss, 0.0) and self.saved > 0
+
+    def record(self, default: float, spent: float, *, was_default: bool = False) -> None:
+        """Enter a system.
+
+        Parameters
+        ----------
+        default, spent : float
+            What the default would have cost, and what was spent.
+        was_default : bool
+            Whether the default solved it at once.
+        """
+        self.base += default
+        self.spent += spent
+        self.steps += 1
+        if was_default:
+            self._refreshed = self.saved
+        self._window += 1
+        if self._window >= WINDOW:
+            self._look()
+
+    def _look(self) -> None:
+        """Lie down after a window that saved nothing."""
+        gained, self._window = self.saved - self._saved_before, 0
+        self._saved_before = self.saved
+        if gained > 0:
+            self.nap = FIRST_NAP
+        elif self.steps > 4 * WINDOW or not self.affords(0.0):
+            self.left, self.nap = self.nap, min(2 * self.nap, LONGEST_NAP)
+
+    def slept(self, cost: float) -> None:
+        """Enter a system that the default solved while nothing was weighed."""
+        self.base += cost
+        self.spent += cost
+        self.steps += 1
+        self.left -= 1
+        if self.left == 0:
+            self._saved_before = self.saved
+
+    def state(self) -> dict[str, Any]:
+        """Return the account, fit for JSON."""
+        return {name: value for name, value in self.__dict__.items() if name != "allowance"}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a saved account."""
+        self.__dict__.update(state)

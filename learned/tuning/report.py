@@ -1,0 +1,124 @@
+"""What a tuned solver has to say: what it chose, what it learned, what it saved and what it cost."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from conjugo.learned.tuning.tuned_solver import TunedSolver
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The account of a tuned solver; `str` makes it readable.
+
+    Parameters
+    ----------
+    unit : str
+        "seconds" or "iterations".
+    systems : int
+        Systems solved.
+    spent, default : float
+        What was spent, and what the default would have cost (predicted where it did not run).
+    overhead : float
+        Seconds that weighing and learning took, part of `spent` in seconds.
+    regret : float
+        Estimate of what choosing the best candidate every time would have saved.
+    played : list of (label, plays, mean cost, failures)
+        Candidates that were tried, the most played first.
+    learned : list of (context, label)
+        The best candidate along the range of the context.
+    """
+
+    unit: str
+    systems: int
+    spent: float
+    default: float
+    overhead: float
+    regret: float
+    played: list[tuple[str, int, float, int]]
+    learned: list[tuple[float | None, str]]
+
+    @property
+    def saved(self) -> float:
+        """What the default would have cost less what was spent."""
+        return self.default - self.spent
+
+    @classmethod
+    def of(cls, solver: TunedSolver) -> Report:
+        """Collect the facts of a solver."""
+        order = [int(i) for i in np.argsort(-solver.plays, kind="stable") if solver.plays[i]]
+        played = [
+            (
+                solver.candidates[i].label,
+                int(solver.plays[i]),
+                float(solver.costs[i] / solver.plays[i]),
+                int(solver.failures[i]),
+            )
+            for i in order
+        ]
+        learned: list[tuple[float | None, str]] = []
+        if not solver.plays.any():
+            pass
+        elif solver._low is None:
+            learned = [(None, solver.best().label)]
+        elif len(solver._low) == 1 and solver._span is not None:
+            points = solver._low[0] + solver._span[0] * np.linspace(0, 1, 9)
+            learned = [(float(c), solver.best(float(c)).label) for c in points]
+        ledger = solver.ledger
+        return cls(
+            solver.cost, ledger.steps, ledger.spent, ledger.base, solver.overhead, solver.regret, played, learned
+        )
+
+    def __str__(self) -> str:
+        share = 100 * self.saved / self.default if self.default else 0.0
+        lines = [
+            f"{self.systems} systems: {self.spent:.4g} {self.unit}, the default about {self.default:.4g} "
+            f"({share:+.1f} % saved); tuning itself took {self.overhead:.3g} s; regret about {self.regret:.3g}",
+            "played:",
+        ]
+        for label, plays, cost, failures in self.played[:8]:
+            failed = f", {failures} failed" if failures else ""
+            lines.append(f"  {plays:>7} x {label}: {cost:.4g} {self.unit} on average{failed}")
+        if len(self.played) > 8:
+            rest = sum(plays for _, plays, _, _ in self.played[8:])
+            lines.append(f"  {rest:>7} x {len(self.played) - 8} others")
+        lines.append("learned:")
+        for context, label in self.learned:
+            lines.append(f"  {label}" if context is None else f"  context {context:.4g}: {label}")
+        return "\n".join(lines)
+
+
+def save_state(state: dict[str, Any], path: Path) -> None:
+    """Write a state as JSON, whole or not at all.
+
+    Parameters
+    ----------
+    state : dict
+        Of plain numbers, strings, lists and dicts.
+    path : Path
+        Where.
+    """
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_text(json.dumps(state))
+    os.replace(beside, path)
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """Read a state.
+
+    Raises
+    ------
+    ValueError
+        If the file holds none.
+    """
+    state = json.loads(path.read_text())
+    if not isinstance(state, dict) or "learner" not in state:
+        raise ValueError(f"{path} holds no state of a tuned solver: expected what TunedSolver.save wrote")
+    return state
