@@ -127,6 +127,8 @@ class TunedSolver:
         count = len(self.candidates)
         self.plays, self.failures, self.costs = np.zeros(count, int), np.zeros(count, int), np.zeros(count)
         self._pace, self._iterations = np.zeros(count), 0.0
+        self._setups, self._last_setup = np.zeros(count), 0.0
+        self._taught = np.zeros(len(names), dtype=bool)
         self.overhead = self.regret = self.setup_seconds = 0.0
         self._choices: dict[tuple[int, ...], list[Any]] = {}
         self._made: dict[int, tuple[Any, int]] = {}
@@ -227,11 +229,9 @@ class TunedSolver:
     def _predictions(self, context: Context) -> NDArray[np.float64]:
         """Expected costs; infinity for methods that were never tried."""
         ask = getattr(self.learner, "predictions", None)
-        tried = np.zeros(max(self._groups) + 1, dtype=bool)
-        tried[[self._groups[i] for i in np.flatnonzero(self.plays)]] = True
         if ask is None:  # a learner without contexts: means so far
             return np.where(self.plays > 0, self.costs / np.maximum(self.plays, 1), np.inf)
-        return np.where(tried[self._groups], ask(context), np.inf)
+        return np.where(self._taught[self._groups], ask(context), np.inf)
 
     def _attempt(
         self, arm: int, base: float | None, A: Any, b: Any, x0: Any, options: dict[str, Any], context: Context,
@@ -268,6 +268,7 @@ class TunedSolver:
         done = time.perf_counter()
         kept = self._choices.get(place)
         if not fresh and (kept is None or kept[0] in (0, kept[1]) or self.cost == "iterations"):
+            self._taught[self._groups[arm]] = True
             self.learner.update(arm, value, context)  # while a choice is kept, its first and its last system suffice
             if self.model is not None:
                 self.model.observe(context, self.candidates[arm], A, result)
@@ -296,11 +297,11 @@ class TunedSolver:
             if M is None or self.ledger.steps - made >= candidate.every or tuple(M.shape) != _shape(A):
                 started = time.perf_counter()
                 M = candidate.factory(A, **candidate.parameters)
-                self.last_setup = time.perf_counter() - started
-                self.setup_seconds += self.last_setup
+                self._last_setup = time.perf_counter() - started
+                self.setup_seconds += self._last_setup
                 self._made[arm] = (M, self.ledger.steps)
             else:
-                self.last_setup = 0.0
+                self._last_setup = 0.0
         started = time.perf_counter()
         result = candidate.run(A, b, x0, M, **options)
         pace = (time.perf_counter() - started) / max(1, result.iterations)
@@ -317,20 +318,9 @@ class TunedSolver:
         seconds = time.perf_counter() - started
         if arm is None or self.candidates[arm].factory is None or self.candidates[arm].every == 1:
             return seconds
-        typical = self._typical_setup(arm)
-        return max(0.0, seconds - self.last_setup) + typical / self.candidates[arm].every
-
-    def _typical_setup(self, arm: int) -> float:
-        """Seconds that the last set-up of a candidate took."""
-        if self.last_setup > 0:
-            self._setups[arm] = self.last_setup
-        return self._setups.get(arm, 0.0)
-
-    last_setup = 0.0
-
-    @property
-    def _setups(self) -> dict[int, float]:
-        return self.__dict__.setdefault("_setup_of", {})  # type: ignore[no-any-return]
+        if self._last_setup > 0:
+            self._setups[arm] = self._last_setup
+        return max(0.0, seconds - self._last_setup) + self._setups[arm] / self.candidates[arm].every
 
     def best(self, context: Context = None) -> Candidate:
         """Return the candidate that is expected to cost least."""
@@ -387,7 +377,7 @@ class TunedSolver:
         self.restore(load_state(Path(path)))
 
 
-_ARRAYS = ("plays", "failures", "costs", "_pace")
+_ARRAYS = ("plays", "failures", "costs", "_pace", "_setups", "_taught")
 _NUMBERS = ("overhead", "regret", "setup_seconds", "_iterations")
 
 
