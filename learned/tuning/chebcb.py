@@ -21,6 +21,9 @@ from conjugo.learned.tuning.learner import (
 RIDGE = 1e-6
 """Added to Gram matrices, so that they have an inverse before there are as many observations as features."""
 
+TINY, LARGEST = 1e-100, 1e100
+"""Between these the squares of costs stay finite; larger costs count as the largest."""
+
 
 class ChebCB:
     """SquareCB with follow-the-leader least squares of Chebyshev features.
@@ -133,10 +136,10 @@ class ChebCB:
     def _eta(self) -> float:
         """Return eta for predictions in the units of the costs."""
         t, unit = self._rounds, self._largest * self._n
-        if t == 0 or unit == 0:
+        if t == 0 or unit < TINY:
             return 0.0
-        regret = max(0.0, self._errors - float(self._misfit.sum())) / unit**2
-        return 2 * t * sqrt(self._arms * t / (regret + 2 * self._width**2 * t)) / unit
+        regret = max(0.0, self._errors - float(self._misfit.sum())) / unit / unit
+        return min(2 * t * sqrt(self._arms * t / (regret + 2 * self._width**2 * t)) / unit, 1.0 / TINY)
 
     def update(self, arm: int, cost: float, context: Context = None) -> None:
         """Learn what an arm cost.
@@ -150,7 +153,7 @@ class ChebCB:
         context : float
             The context in which it was played.
         """
-        arm, cost = checked_arm(arm, self._arms), checked_cost(cost, self.least) - self.least
+        arm, cost = checked_arm(arm, self._arms), min(checked_cost(cost, self.least) - self.least, LARGEST)
         z = 2 * self._range.scalar(context) - 1
         kernels.chebyshev(z, self._t)
         self._errors += (float(self._theta[arm] @ self._t) - cost) ** 2
@@ -164,7 +167,7 @@ class ChebCB:
 
     def _fit(self, i: int) -> None:
         """Fit an arm's coefficients."""
-        kernels.fit(self._gram[i], self._inverse[i], self._moment[i], self._theta[i], self._largest)
+        kernels.fit(self._gram[i], self._inverse[i], self._moment[i], self._theta[i], self._work, self._largest)
         self._misfit[i] = kernels.squares(self._gram[i], self._moment[i], self._power[i], self._theta[i], RIDGE)
 
     def _made_with(self) -> dict[str, Any]:

@@ -167,6 +167,12 @@ class ContextRange:
         else:
             out[:] = self.unit(context)
 
+    def nearest(self, context: Context) -> Context:
+        """Return a checked context as it is, or moved to the edge of the range."""
+        if self._ends is not None:
+            return min(max(float(np.squeeze(context)), self._ends[0]), self._ends[1])  # type: ignore[arg-type]
+        return np.clip(np.asarray(context, dtype=np.float64), self.low, self.high)
+
     def unit(self, context: Context) -> NDArray[np.float64]:
         """Return a context as its place in the range, an array with entries in [0, 1].
 

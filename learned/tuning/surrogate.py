@@ -16,7 +16,7 @@ type Vector = NDArray[np.float64]
 LENGTH = 0.3
 """Correlation length along each parameter and context, in units of its range."""
 
-SMOOTHNESS = 1.5
+SMOOTHNESS = 1.0
 """nu of the Matern covariance: functions with a kink are not ruled out."""
 
 NOISE = 0.1
@@ -152,7 +152,7 @@ class Surrogate:
         return arm, float(self._values[arm])
 
     def learn(self, context: Vector, arm: int, y: float) -> float:
-        """Add an observed log cost, and return the log density that had been predicted for it.
+        """Add an observed log cost, and return its squared error over the model's variance in units of the noise's.
 
         Parameters
         ----------

@@ -18,14 +18,17 @@ logger = logging.getLogger(__name__)
 type Prior = Callable[[Context], NDArray[np.float64] | None]
 """prior(context) returns the expected costs of all arms (arms,), positive, in any unit; None while it knows nothing."""
 
-AMPLITUDE, CORRECTION = 1.0, 0.2
+AMPLITUDE, CORRECTION = 1.0, 0.3
 """Standard deviation of the log cost over arms and contexts: without a prior mean, and about one."""
 
-EVIDENCE = 12.0
-"""Nats by which the surrogate without the prior mean must have predicted better before the prior mean is dropped."""
+WINDOW, MARGIN, EVIDENCE = 200, 1.4, 10.0
+"""Rounds over which errors are averaged; how much larger they may be with the prior; nats that prove them larger."""
 
-WARM = 12.0
-"""Degrees of freedom of the noise before which nothing is concluded."""
+IMMATERIAL = 0.1
+"""Relative error of a predicted cost below which it is no fault."""
+
+WARM = 20
+"""Rounds before anything is concluded."""
 
 
 class ThompsonSampling:
@@ -56,13 +59,14 @@ class ThompsonSampling:
     -----
     log cost = log prior(arm, context) + constant + g(parameter, context) + noise, g a Gaussian process by `Surrogate`.
     A second surrogate, without the prior, learns beside it, and chooses now and then (once in 10 + sqrt(t) rounds).
-    Once it has predicted better by 12 nats (Page's test on the ratio of the predicted densities), the prior is dropped,
-    for good. A cost of zero counts as half the smallest positive one. O(m^2 + arms m) a round and in memory.
+    With the mean squared errors e and e_0 of both over the last n <= 200 rounds (each at most 9 times the mean, and
+    both means at least 0.1^2), the prior is dropped, for good, once n/2 log(e / (1.4 e_0)) > 10: noise alone does not
+    do that. A cost of zero counts as half the smallest positive one. O(m^2 + arms m) a round and in memory.
 
     References
     ----------
     .. [1] S. Agrawal, N. Goyal, Thompson sampling for contextual bandits with linear payoffs, ICML 2013, algorithm 1.
-    .. [2] E. S. Page, Continuous inspection schemes, Biometrika 41 (1954) 100-115.
+    .. [2] M. Basseville, I. V. Nikiforov, Detection of Abrupt Changes (1993), section 2.4 (a change in variance).
 
     Examples
     --------
@@ -114,7 +118,7 @@ class ThompsonSampling:
         self._rng = np.random.default_rng(seed)
         self._rounds, self._least = 0, inf
         groups_of = len(units)
-        self._evidence, self._trusted = [0.0] * groups_of, [prior is not None] * groups_of
+        self._errors, self._trusted = [[0.0] * 3 for _ in units], [prior is not None] * groups_of
         self._asked: Context = None
         self._offsets: list[NDArray[np.float64] | None] = [None] * groups_of
         self._zeros = [np.zeros(len(members)) for members in self._members]
@@ -189,17 +193,24 @@ class ThompsonSampling:
             return  # nothing but zeros: no scale yet
         y = log(cost or 0.5 * self._least)
         g, place = int(self._group[arm]), int(self._place[arm])
-        score = self._plain[g].learn(self._context, place, y)
+        error = self._plain[g].learn(self._context, place, y)
         offsets = self._offsets[g]
         if self._trusted[g] and offsets is not None:
-            model = self._corrected[g]
-            score -= model.learn(self._context, place, y - float(offsets[place]))
-            if model.noise[0] > WARM:
-                self._evidence[g] = max(0.0, self._evidence[g] + score)
-            if self._evidence[g] > EVIDENCE:
+            self._compare(g, error, self._corrected[g].learn(self._context, place, y - float(offsets[place])))
+        self._asked = None
+
+    def _compare(self, g: int, plain: float, corrected: float) -> None:
+        """Drop the prior where the surrogate without it predicts better."""
+        record = self._errors[g]
+        record[0] = n = min(record[0] + 1, WINDOW)
+        for k, error in ((1, plain), (2, corrected)):
+            capped = min(error, 9 * max(record[k], IMMATERIAL**2)) if n > WARM else error
+            record[k] += (capped - record[k]) / n
+        if n > WARM:
+            ratio = max(record[2], IMMATERIAL**2) / max(record[1], IMMATERIAL**2)
+            if 0.5 * n * log(ratio / MARGIN) > EVIDENCE:
                 self._trusted[g] = False
                 logger.warning("round %d: the prior predicts worse than none and is dropped", self._rounds)
-        self._asked = None
 
     def _active(self, g: int) -> tuple[Surrogate, NDArray[np.float64]]:
         """The surrogate that a group goes by, and the log costs which it corrects."""
@@ -215,7 +226,7 @@ class ThompsonSampling:
         if self._range is not None:
             self._range.fill(context, self._context)
         if self._prior is not None and any(self._trusted):
-            costs = self._prior(context)
+            costs = self._prior(context if self._range is None else self._range.nearest(context))
             for g, members in enumerate(self._members):
                 self._offsets[g] = None if costs is None else _log_costs(costs, members, self._arms)
         self._asked = context
@@ -238,7 +249,7 @@ class ThompsonSampling:
             **self._made_with(),
             "rounds": self._rounds,
             "least": None if self._least == inf else self._least,
-            "evidence": list(self._evidence),
+            "errors": [list(record) for record in self._errors],
             "trusted": list(self._trusted),
             "plain": [model.state() for model in self._plain],
             "corrected": [model.state() for model in self._corrected],
@@ -261,8 +272,7 @@ class ThompsonSampling:
         checked_state(state, self._made_with())
         self._rounds = int(state["rounds"])
         self._least = inf if state["least"] is None else float(state["least"])
-        for name in ("evidence", "trusted"):
-            setattr(self, f"_{name}", list(state[name]))
+        self._errors, self._trusted = [list(record) for record in state["errors"]], list(state["trusted"])
         for name in ("plain", "corrected"):
             for model, saved in zip(getattr(self, f"_{name}"), state[name], strict=True):
                 model.restore(saved)

@@ -37,7 +37,7 @@ class ShiftedLaplacians:
     Raises
     ------
     ValueError
-        For bad arguments, and where the lowest shift would make A + c I indefinite (side above 15).
+        For bad arguments, and where the lowest shift would make A + c I indefinite (side above 10).
 
     Notes
     -----
@@ -65,7 +65,7 @@ class ShiftedLaplacians:
             raise ValueError(f"variance = {variance!r}: expected 'high' or 'low'")
         smallest = 4.0 - 4.0 * np.cos(np.pi / (side + 1))
         if smallest + LOW <= 0:
-            raise ValueError(f"side = {side}: A {LOW:+} I has the eigenvalue {smallest + LOW:.3g}, expected at most 15")
+            raise ValueError(f"side = {side}: A {LOW:+} I has the eigenvalue {smallest + LOW:.3g}, expected at most 10")
         self.variance, self.seed = variance, seed
         self.shifts = LOW + (HIGH - LOW) * np.random.default_rng([seed, 0]).beta(*_LAWS[variance], self.steps)
         off = np.full(side, -1.0)

@@ -72,19 +72,20 @@ def descend(gram, moment, theta, bound):  # type: ignore[no-untyped-def]
             break
 
 
-@njit("void(f8[:,::1],f8[:,::1],f8[::1],f8[::1],f8)", cache=True, nogil=True)
-def fit(gram, inverse, moment, theta, bound):  # type: ignore[no-untyped-def]
-    """Set theta to the least-squares coefficients, in the box where they would leave it."""
+@njit("void(f8[:,::1],f8[:,::1],f8[::1],f8[::1],f8[::1],f8)", cache=True, nogil=True)
+def fit(gram, inverse, moment, theta, work, bound):  # type: ignore[no-untyped-def]
+    """Set theta to the least-squares coefficients; where these leave the box, go on in it from the last ones."""
     m = theta.size
     inside = True
     for j in range(m):
         value = 0.0
         for k in range(m):
             value += inverse[j, k] * moment[k]
-        limit = bound if j == 0 else 2.0 * bound / j
-        theta[j] = min(limit, max(-limit, value))
-        inside = inside and theta[j] == value
-    if not inside:
+        work[j] = value
+        inside = inside and abs(value) <= (bound if j == 0 else 2.0 * bound / j)
+    if inside:
+        theta[:] = work
+    else:
         descend(gram, moment, theta, bound)
 
 

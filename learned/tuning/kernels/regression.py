@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import cos, log, pi, sqrt
+from math import cos, pi, sqrt
 
 from numba import njit
 
@@ -82,7 +82,7 @@ def cheapest(table, weights, offsets, values):  # type: ignore[no-untyped-def]
 
 @njit("f8(f8[:,::1],f8[::1],f8[::1],f8[::1],f8[::1],f8,f8[::1])", cache=True, nogil=True)
 def learn(factor, mean, row, features, work, y, noise):  # type: ignore[no-untyped-def]
-    """Add an observation y at the features row * features; return the log density that had been predicted for it.
+    """Add an observation y at the features row * features; return its squared error over its relative variance.
 
     `noise` holds the degrees of freedom and the sum of squares of the noise variance's inverse gamma law; `work` is
     room for 3 m numbers.
@@ -102,9 +102,6 @@ def learn(factor, mean, row, features, work, y, noise):  # type: ignore[no-untyp
         mean[j] += gain[j] * error / spread
     grow(factor, v)
     square = error * error / spread
-    variance = noise[1] / noise[0]
-    # Student's law, without the constant that two models of the same data share
-    score = -0.5 * (noise[0] + 1.0) * log(1.0 + square / noise[1]) - 0.5 * log(variance * spread)
     noise[0] += 1.0
     noise[1] += square
-    return score
+    return square
