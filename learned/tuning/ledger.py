@@ -37,7 +37,7 @@ class Ledger:
     (0.5, True, False)
     """
 
-    def __init__(self, allowance: float = 0.02) -> None:
+    def __init__(self, allowance: float = 0.03) -> None:
         if not 0 <= allowance:
             raise ValueError(f"allowance = {allowance}: expected a part of the default's cost, such as 0.02")
         self.allowance = float(allowance)
@@ -87,6 +87,10 @@ class Ledger:
             self.nap = FIRST_NAP
         elif self.steps > 4 * WINDOW or not self.affords(0.0):
             self.left, self.nap = self.nap, min(2 * self.nap, LONGEST_NAP)
+
+    def wake(self) -> None:
+        """End a nap: something new has come."""
+        self.left, self._window, self._saved_before = 0, 0, self.saved
 
     def slept(self, cost: float) -> None:
         """Enter a system that the default solved while nothing was weighed."""

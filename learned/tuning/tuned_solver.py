@@ -95,7 +95,7 @@ class TunedSolver:
         default: int | str = 0,
         context: tuple[float | Sequence[float], float | Sequence[float]] | None = None,
         cost: Literal["seconds", "iterations"] = "seconds",
-        allowance: float = 0.02,
+        allowance: float = 0.03,
         cap: float = 3.0,
         model: RelaxationModel | None = None,
         learner: Learner | None = None,
@@ -116,6 +116,8 @@ class TunedSolver:
         low, high = (None, None) if context is None else context
         self._low = None if low is None else np.atleast_1d(np.asarray(low, dtype=np.float64))
         self._span = None if low is None else np.atleast_1d(np.asarray(high, dtype=np.float64)) - self._low
+        one = self._low is not None and self._span is not None and self._low.size == 1
+        self._line = (float(self._low[0]), BINS / float(self._span[0])) if one else None  # type: ignore[index]
         if model is not None:
             model.bind(self.candidates)
         if learner is None:
@@ -131,6 +133,7 @@ class TunedSolver:
         self._taught = np.zeros(len(names), dtype=bool)
         self.overhead = self.regret = self.setup_seconds = 0.0
         self._choices: dict[tuple[int, ...], list[Any]] = {}
+        self._weighed: set[tuple[int, ...]] = set()
         self._made: dict[int, tuple[Any, int]] = {}
 
     def _index(self, default: int | str) -> int:
@@ -171,6 +174,9 @@ class TunedSolver:
         """
         started = time.perf_counter()
         options = {"rtol": rtol, "atol": atol, "maxiter": maxiter}
+        place = self._cell(context)
+        if self.ledger.left > 0 and place not in self._weighed:
+            self.ledger.wake()
         if self.ledger.left > 0:
             result = self._run(self.default, A, b, x0, options)
             self.plays[self.default] += 1
@@ -178,7 +184,7 @@ class TunedSolver:
             self.costs[self.default] += spent
             self.ledger.slept(spent)
             return result
-        place = self._cell(context)
+        self._weighed.add(place)
         arm, base, expected, least = self._weigh(place, context)
         self.overhead += time.perf_counter() - started
         result = self._attempt(arm, base, A, b, x0, options, context, place)
@@ -197,6 +203,8 @@ class TunedSolver:
             return ()
         if context is None:
             raise ValueError(f"context is missing: expected {len(self._low)} numbers, as this solver has contexts")
+        if self._line is not None and isinstance(context, float) and math.isfinite(context):
+            return (min(BINS - 1, max(0, int((context - self._line[0]) * self._line[1]))),)
         values = np.atleast_1d(np.asarray(context, dtype=np.float64))
         if values.shape != self._low.shape or not np.all(np.isfinite(values)):
             raise ValueError(f"context = {context}: expected {len(self._low)} finite numbers")
@@ -218,7 +226,7 @@ class TunedSolver:
         new = not math.isfinite(costs[arm])
         if self.ledger.wants_refresh(base - least):
             arm = self.default
-        elif not self.ledger.affords(self.cap * base if new else max(0.0, float(costs[arm]) - base)):
+        elif not self.ledger.affords(base if new else max(0.0, float(costs[arm]) - base)):
             arm = best if self.ledger.affords(0.0) else self.default
         expected = None if new else float(costs[arm])
         if self.cost == "seconds" and arm == best:
@@ -337,6 +345,7 @@ class TunedSolver:
             "learner": self.learner.state(),
             "model": None if self.model is None else self.model.state(),
             "ledger": self.ledger.state(),
+            "weighed": sorted(list(place) for place in self._weighed),
             "choices": [[list(place), kept] for place, kept in self._choices.items()],
             **{name: getattr(self, name).tolist() for name in _ARRAYS},
             **{name: getattr(self, name) for name in _NUMBERS},
@@ -362,6 +371,7 @@ class TunedSolver:
         if self.model is not None and state["model"] is not None:
             self.model.restore(state["model"])
         self.ledger.restore(state["ledger"])
+        self._weighed = {tuple(place) for place in state["weighed"]}
         self._choices = {tuple(place): list(kept) for place, kept in state["choices"]}
         for name in _ARRAYS:
             setattr(self, name, np.array(state[name]))
