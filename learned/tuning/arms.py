@@ -205,6 +205,50 @@ def _solve_by_ksp(A: Any, b: Any, x0: Any = None, *, M: Any, **options: Any) -> 
     return M.solve(b, x0, **options)  # type: ignore[no-any-return]
 
 
+def find(candidates: Sequence[Candidate], wanted: int | str) -> int:
+    """Return the index of a candidate, given that or its label.
+
+    Examples
+    --------
+    >>> from conjugo.solvers import ssor_cg
+    >>> find(sweep("ssor", ssor_cg, omega=[1.0, 1.5]), "ssor omega=1.5")
+    1
+    """
+    labels = [candidate.label for candidate in candidates]
+    if isinstance(wanted, str):
+        if wanted not in labels:
+            raise ValueError(f"default = {wanted!r}: expected one of {', '.join(labels)}")
+        return labels.index(wanted)
+    if not 0 <= wanted < len(labels):
+        raise ValueError(f"default = {wanted}: expected an index from 0 to {len(labels) - 1}, or a label")
+    return int(wanted)
+
+
+def places_of(candidates: Sequence[Candidate]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Parameters of all candidates on their scales, (candidates, most parameters); methods with fewer have zeros.
+
+    Examples
+    --------
+    >>> from conjugo.solvers import cg, ssor_cg
+    >>> places_of([*sweep("cg", cg), *sweep("ssor", ssor_cg, omega=[1.0])]).tolist()
+    [[0.0], [-0.0]]
+    """
+    places = [candidate.place() for candidate in candidates]
+    width = max(1, *(len(place) for place in places))
+    return np.array([place + [0.0] * (width - len(place)) for place in places])
+
+
+def shape_of(A: Any) -> tuple[int, ...]:
+    """Rows and columns of an operator or a PETSc Mat.
+
+    Examples
+    --------
+    >>> shape_of(np.eye(2))
+    (2, 2)
+    """
+    return tuple(A.getSize()) if hasattr(A, "getSize") else tuple(A.shape)
+
+
 def _smooth(key: str, value: Any) -> float:
     """A parameter on a scale on which costs are smooth."""
     if not isinstance(value, int | float) or isinstance(value, bool):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 FIRST_NAP, LONGEST_NAP = 64, 8192
@@ -58,6 +59,8 @@ class Ledger:
 
     def wants_refresh(self, loss: float) -> bool:
         """Whether the default should be measured again: a twentieth of the savings since then pays for it."""
+        if self.allowance == math.inf:
+            return False
         return 0.05 * (self.saved - self._refreshed) > max(loss, 0.0) and self.saved > 0
 
     def record(self, default: float, spent: float, *, was_default: bool = False) -> None:

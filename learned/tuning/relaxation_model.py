@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import log, log10
 from typing import Any, Literal
 
 import numpy as np
@@ -11,11 +10,11 @@ from numpy.typing import NDArray
 
 from conjugo.learned.tuning.arms import Candidate
 from conjugo.learned.tuning.learner import Context
-from conjugo.learned.tuning.young import Family, least_from_cg, ssor_factor
+from conjugo.learned.tuning.young import Family, SSORPrior, least_from_cg
 from conjugo.solvers.result import SolveResult
 
-ALWAYS = 24
-"""Solves that are looked at; then only every 32nd."""
+FARTHER = 4.0
+"""Growth of I + c K beyond the last look at which the model asks for another."""
 
 
 class RelaxationModel:
@@ -27,6 +26,8 @@ class RelaxationModel:
         How A depends on the context: A_0 + c I, or I + c K, with a constant diagonal.
     coefficient : callable, optional
         Turns a context into c; by default the context is c.
+    rtol : float
+        Relative tolerance of the solves.
 
     Raises
     ------
@@ -35,14 +36,9 @@ class RelaxationModel:
 
     Notes
     -----
-    iterations = log(2 R) / -log(1 - 2 / (1 + sqrt(kappa))) with kappa = (1 + mu (2 - omega)^2 / (4 omega)) / (2 - omega)
-    and R the reduction of the residual that was asked for lately in this part of the context's range: a good first guess
-    makes it small. Candidates with a parameter `omega` of `ssor_cg` are modelled, others are left to the data. mu comes
-    from the coefficients of ordinary solves by `ssor_cg` and `small_cg`.
-
-    References
-    ----------
-    M. Khodak, E. Chow, M.-F. Balcan, A. Talwalkar, Learning to relax, ICLR 2024, section 2.4.
+    Candidates with a parameter `omega` of `ssor_cg` are modelled, others are left to the data. mu comes from the
+    coefficients of solves by `small_cg`: those that happen, and a few that the model asks for (one where A is shifted,
+    one for each fourfold growth of c K where it is scaled), whose cost counts like any other.
 
     Examples
     --------
@@ -54,16 +50,20 @@ class RelaxationModel:
     True
     """
 
-    def __init__(self, kind: Literal["shift", "scale"], coefficient: Callable[[Any], float] | None = None) -> None:
+    def __init__(
+        self,
+        kind: Literal["shift", "scale"],
+        coefficient: Callable[[Any], float] | None = None,
+        *,
+        rtol: float = 1e-8,
+    ) -> None:
         if kind not in ("shift", "scale"):
             raise ValueError(f"kind = {kind!r}: expected 'shift' for A + c I or 'scale' for I + c K")
         self.kind: Literal["shift", "scale"] = kind
-        self.coefficient = coefficient or float
-        self.family: Family | None = None
-        self._arms = 0
+        self.coefficient, self.rtol = coefficient or float, rtol
         self._mine, self._omegas, self._out = np.empty(0, dtype=int), np.empty(0), np.empty(0)
-        self._seen, self._made_from = 0, (0.0, 0.0)
-        self._reductions: dict[int, float] = {}
+        self._prior: SSORPrior | None = None
+        self._made_from, self._looked = (0.0, 0.0), 0.0
 
     def bind(self, candidates: list[Candidate]) -> None:
         """Find the candidates that the theory speaks about."""
@@ -75,67 +75,56 @@ class RelaxationModel:
 
     def __call__(self, context: Context) -> NDArray[np.float64] | None:
         """Return expected iterations, NaN for candidates without a model; None while nothing is known."""
-        c = self.coefficient(context)
-        least = None if self.family is None else self.family.least(c)
-        if least is None or not self._reductions:
+        costs = None if self._prior is None else self._prior(self.coefficient(context))
+        if costs is None:
             return None
-        near = _part(c)
-        part = near if near in self._reductions else min(self._reductions, key=lambda other: abs(other - near))
-        rest = 2.0 - self._omegas
-        root = np.sqrt((1.0 + rest**2 / (4.0 * self._omegas * least)) / rest)
-        self._out[self._mine] = np.maximum(1.0, self._reductions[part] / np.log((root + 1.0) / (root - 1.0)))
+        self._out[self._mine] = costs
         return self._out
 
     def factor(self, context: Context) -> float | None:
         """Return the best relaxation factor in theory; None while nothing is known."""
-        least = None if self.family is None else self.family.least(self.coefficient(context))
-        return None if least is None else ssor_factor(1.0 / least)
+        return None if self._prior is None else self._prior.factor(self.coefficient(context))
 
-    def observe(self, context: Context, candidate: Candidate, A: Any, result: SolveResult) -> None:
-        """Learn mu from a solve."""
+    def wants_look(self, context: Context, A: Any) -> bool:
+        """Whether a solve by plain conjugate gradients would tell something new."""
+        c = self.coefficient(context)
+        if self.kind == "shift":
+            return self._prior is None
+        if self._prior is None:
+            return c > 0 and float(A.diagonal()[0]) > 2.0
+        return c > FARTHER * self._looked
+
+    def observe(self, context: Context, A: Any, result: SolveResult) -> None:
+        """Learn mu from a solve by plain conjugate gradients; others are passed over."""
         coefficients = result.details.get("coefficients")
-        if coefficients is None or coefficients.shape[1] < 2 or not result.residuals[-1] > 0:
+        if coefficients is None or "omega" in result.details or "relaxation" in result.details:
             return
         c = self.coefficient(context)
-        reduction = log(2.0 * max(1.0, float(result.residuals[0] / result.residuals[-1])))
-        part = _part(c)
-        self._reductions[part] = 0.7 * self._reductions.get(part, reduction) + 0.3 * reduction
-        self._seen += 1
-        if (self._seen > ALWAYS and self._seen % 32) or coefficients.shape[1] < 4:
+        if coefficients.shape[1] < 4 or (self._prior is not None and c <= 1.5 * self._looked):
             return
-        if self.family is None:
-            diagonal = float(A.diagonal()[0])
-            if self.kind == "scale" and not (c > 0 and diagonal > 1):
-                return
+        diagonal = float(A.diagonal()[0])
+        if self.kind == "scale" and not (c > 0 and diagonal > 1.5):
+            return
+        if self._prior is None:
             self._begin(diagonal, c)
-        assert self.family is not None
-        omega, (rhos, curvatures) = result.details.get("omega"), coefficients
-        scale = 1.0 if omega is None else 2.0 - omega
-        least = least_from_cg(rhos, scale * curvatures, 1.0 if omega else float(A.diagonal()[0]), omega)
-        if least is not None:
-            self.family.observe(c, least)
+        assert self._prior is not None
+        self._looked = max(c, self._looked)
+        self._prior.observe(c, least_from_cg(*coefficients, diagonal))
 
     def _begin(self, diagonal: float, c: float) -> None:
         """Make the family from the first system."""
         self._made_from = (diagonal, c)
-        self.family = Family(self.kind, diagonal, c)
+        self._prior = SSORPrior(self._omegas, Family(self.kind, diagonal, c), rtol=self.rtol)
 
     def state(self) -> dict[str, Any]:
         """Return what was learned, fit for JSON."""
-        family = None if self.family is None else self.family.state()
-        reductions = [[part, value] for part, value in self._reductions.items()]
-        return {"seen": self._seen, "made_from": list(self._made_from), "family": family, "reductions": reductions}
+        prior = None if self._prior is None else self._prior.state()
+        return {"made_from": list(self._made_from), "looked": self._looked, "prior": prior}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a saved state."""
-        self._seen = int(state["seen"])
-        self._reductions = {int(part): float(value) for part, value in state["reductions"]}
-        if state["family"] is not None:
+        self._looked = float(state["looked"])
+        if state["prior"] is not None:
             self._begin(*state["made_from"])
-            assert self.family is not None
-            self.family.restore(state["family"])
-
-
-def _part(c: float) -> int:
-    """Part of the range of c: four for each factor of ten."""
-    return round(4.0 * log10(max(abs(c), 1e-6)))
+            assert self._prior is not None
+            self._prior.restore(state["prior"])

@@ -5,19 +5,20 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from conjugo.learned.tuning.arms import Candidate
+from conjugo.learned.tuning.arms import Candidate, find, places_of, shape_of
 from conjugo.learned.tuning.learner import Context, Learner
 from conjugo.learned.tuning.ledger import Ledger
 from conjugo.learned.tuning.relaxation_model import RelaxationModel
 from conjugo.learned.tuning.report import Report, load_state, save_state
 from conjugo.learned.tuning.thompson import ThompsonSampling
+from conjugo.solvers.krylov.split_cg import small_cg
 from conjugo.solvers.result import SolveResult
 
 logger = logging.getLogger(__name__)
@@ -54,6 +55,8 @@ class TunedSolver:
         Predicts iterations from theory; dropped where it is wrong.
     learner : Learner, optional
         Who chooses; by default `ThompsonSampling` over all candidates.
+    clock : callable
+        Returns seconds; `time.thread_time` where other programs disturb the machine.
     seed : int
         Of the draws.
 
@@ -99,12 +102,13 @@ class TunedSolver:
         cap: float = 3.0,
         model: RelaxationModel | None = None,
         learner: Learner | None = None,
+        clock: Callable[[], float] = time.perf_counter,
         seed: int | None = 0,
     ) -> None:
         self.candidates = list(candidates)
         if not self.candidates:
             raise ValueError("candidates is empty: expected at least one, such as sweep('cg', cg)")
-        self.default = self._index(default)
+        self.default = find(self.candidates, default)
         if cost not in ("seconds", "iterations"):
             raise ValueError(f"cost = {cost!r}: expected 'seconds' or 'iterations'")
         if not cap > 1:
@@ -112,7 +116,7 @@ class TunedSolver:
         names = list(dict.fromkeys(c.name for c in self.candidates))
         self._groups = [names.index(c.name) for c in self.candidates]
         self.cost, self.cap, self.model = cost, float(cap), model
-        self.ledger = Ledger(allowance)
+        self.ledger, self._clock = Ledger(allowance), clock
         low, high = (None, None) if context is None else context
         self._low = None if low is None else np.atleast_1d(np.asarray(low, dtype=np.float64))
         self._span = None if low is None else np.atleast_1d(np.asarray(high, dtype=np.float64)) - self._low
@@ -121,8 +125,9 @@ class TunedSolver:
         if model is not None:
             model.bind(self.candidates)
         if learner is None:
-            places = _padded([c.place() for c in self.candidates])
-            learner = ThompsonSampling(places, low, high, groups=self._groups, prior=model, seed=seed)
+            learner = ThompsonSampling(
+                places_of(self.candidates), low, high, groups=self._groups, prior=model, seed=seed
+            )
         if learner.arms != len(self.candidates):
             raise ValueError(f"learner has {learner.arms} arms: expected {len(self.candidates)}, one a candidate")
         self.learner = learner
@@ -132,20 +137,10 @@ class TunedSolver:
         self._setups, self._last_setup = np.zeros(count), 0.0
         self._taught = np.zeros(len(names), dtype=bool)
         self.overhead = self.regret = self.setup_seconds = 0.0
+        self.looks = 0
         self._choices: dict[tuple[int, ...], list[Any]] = {}
         self._weighed: set[tuple[int, ...]] = set()
         self._made: dict[int, tuple[Any, int]] = {}
-
-    def _index(self, default: int | str) -> int:
-        """Find the default among the candidates."""
-        labels = [c.label for c in self.candidates]
-        if isinstance(default, str):
-            if default not in labels:
-                raise ValueError(f"default = {default!r}: expected one of {', '.join(labels)}")
-            return labels.index(default)
-        if not 0 <= default < len(labels):
-            raise ValueError(f"default = {default}: expected an index from 0 to {len(labels) - 1}, or a label")
-        return int(default)
 
     def solve(
         self,
@@ -172,7 +167,7 @@ class TunedSolver:
         SolveResult
             `details["candidate"]` is the label of what solved it; `details["failed"]` of what was tried before.
         """
-        started = time.perf_counter()
+        started = self._clock()
         options = {"rtol": rtol, "atol": atol, "maxiter": maxiter}
         place = self._cell(context)
         if self.ledger.left > 0 and place not in self._weighed:
@@ -185,8 +180,10 @@ class TunedSolver:
             self.ledger.slept(spent)
             return result
         self._weighed.add(place)
+        if self.model is not None and self.model.wants_look(context, A) and self.ledger.affords(0.0):
+            return self._look(started, A, b, x0, context, options)
         arm, base, expected, least = self._weigh(place, context)
-        self.overhead += time.perf_counter() - started
+        self.overhead += self._clock() - started
         result = self._attempt(arm, base, A, b, x0, options, context, place)
         spent = self._spent(started, result.details["iterations_in_all"])
         used = arm == self.default
@@ -195,6 +192,20 @@ class TunedSolver:
             self.regret += spent - least
         if place is not None and place in self._choices and expected is not None and spent > 2 * expected:
             self._choices[place][0] = 0  # not as it was: weigh again next time
+        return result
+
+    def _look(self, started: float, A: Any, b: Any, x0: Any, context: Context, options: dict[str, Any]) -> SolveResult:
+        """Solve by plain conjugate gradients, for the model."""
+        result = small_cg(A, b, x0, **options)
+        assert self.model is not None
+        self.model.observe(context, A, result)
+        if not result.converged:
+            result = self._run(self.default, A, b, x0, options)
+        spent = self._spent(started, result.iterations)
+        base = self._predictions(context)[self.default]
+        self.ledger.record(float(base) if math.isfinite(base) else spent, spent)
+        result.details["candidate"] = "look"
+        self.looks += 1
         return result
 
     def _cell(self, context: Context) -> tuple[int, ...]:
@@ -249,7 +260,7 @@ class TunedSolver:
         limits = dict(options)
         if arm != self.default and base is not None:
             limits["maxiter"] = self._limit(arm, base, options["maxiter"])
-        started = time.perf_counter()
+        started = self._clock()
         error: str | None = None
         try:
             result = self._run(arm, A, b, x0, limits)
@@ -273,14 +284,14 @@ class TunedSolver:
             result.details["failed"] = self.candidates[arm].label
             iterations = tried + result.iterations
         result.details["iterations_in_all"] = iterations
-        done = time.perf_counter()
+        done = self._clock()
         kept = self._choices.get(place)
         if not fresh and (kept is None or kept[0] in (0, kept[1]) or self.cost == "iterations"):
             self._taught[self._groups[arm]] = True
             self.learner.update(arm, value, context)  # while a choice is kept, its first and its last system suffice
             if self.model is not None:
-                self.model.observe(context, self.candidates[arm], A, result)
-        self.overhead += time.perf_counter() - done
+                self.model.observe(context, A, result)
+        self.overhead += self._clock() - done
         return result
 
     def _first(self, arm: int) -> bool:
@@ -302,17 +313,17 @@ class TunedSolver:
         candidate, M = self.candidates[arm], None
         if candidate.factory is not None:
             M, made = self._made.get(arm, (None, -1))
-            if M is None or self.ledger.steps - made >= candidate.every or tuple(M.shape) != _shape(A):
-                started = time.perf_counter()
+            if M is None or self.ledger.steps - made >= candidate.every or tuple(M.shape) != shape_of(A):
+                started = self._clock()
                 M = candidate.factory(A, **candidate.parameters)
-                self._last_setup = time.perf_counter() - started
+                self._last_setup = self._clock() - started
                 self.setup_seconds += self._last_setup
                 self._made[arm] = (M, self.ledger.steps)
             else:
                 self._last_setup = 0.0
-        started = time.perf_counter()
+        started = self._clock()
         result = candidate.run(A, b, x0, M, **options)
-        pace = (time.perf_counter() - started) / max(1, result.iterations)
+        pace = (self._clock() - started) / max(1, result.iterations)
         self._pace[arm] = pace if self._pace[arm] == 0 else 0.8 * self._pace[arm] + 0.2 * pace
         if arm == self.default:
             self._iterations = max(result.iterations, 0.9 * self._iterations)
@@ -323,7 +334,7 @@ class TunedSolver:
         """What was spent since; for learning, with a set-up shared over the systems that it serves."""
         if self.cost == "iterations":
             return float(iterations)
-        seconds = time.perf_counter() - started
+        seconds = self._clock() - started
         if arm is None or self.candidates[arm].factory is None or self.candidates[arm].every == 1:
             return seconds
         if self._last_setup > 0:
@@ -388,15 +399,4 @@ class TunedSolver:
 
 
 _ARRAYS = ("plays", "failures", "costs", "_pace", "_setups", "_taught")
-_NUMBERS = ("overhead", "regret", "setup_seconds", "_iterations")
-
-
-def _padded(places: list[list[float]]) -> NDArray[np.float64]:
-    """Parameters of all candidates as one array; methods with fewer have zeros."""
-    width = max(1, *(len(place) for place in places))
-    return np.array([place + [0.0] * (width - len(place)) for place in places])
-
-
-def _shape(A: Any) -> tuple[int, ...]:
-    """Rows and columns of an operator or a PETSc Mat."""
-    return tuple(A.getSize()) if hasattr(A, "getSize") else tuple(A.shape)
+_NUMBERS = ("looks", "overhead", "regret", "setup_seconds", "_iterations")
