@@ -72,12 +72,35 @@ class Candidate:
             rtol, atol and maxiter.
         """
         started = time.perf_counter()
-        arguments = {"M": M} if self.factory is not None else dict(self.parameters)
+        arguments = {"M": M} if self.factory is not None else self.parameters
         found = self.method(A, b, x0, **options, **arguments)
         if isinstance(found, SolveResult):
             return found
+        return self.judged(A, b, found, options, time.perf_counter() - started)
+
+    def judged(
+        self, A: Any, b: Any, found: tuple[Any, int], options: Mapping[str, Any], seconds: float = 0.0
+    ) -> SolveResult:
+        """Make a result from SciPy's pair (x, info), by the true residual.
+
+        Parameters
+        ----------
+        A, b
+            The system.
+        found : (x, info)
+            What the method returned.
+        options : mapping
+            With rtol and atol.
+        seconds : float
+            What it took.
+        """
         x, info = found
-        return _judged(self.label, A, b, x, info, options, time.perf_counter() - started)
+        size = float(np.linalg.norm(b))
+        residual = float(np.linalg.norm(b - A @ x))
+        met = residual <= max(options["rtol"] * size, options["atol"]) * (1 + 1e-12)
+        details = {"info": int(info), "note": "" if met else f"SciPy's info is {info}"}
+        status = Status.CONVERGED if met else Status.MAX_ITERATIONS
+        return SolveResult(x, status, np.array([size, residual]), seconds, self.label, details)
 
 
 def sweep(
@@ -157,7 +180,7 @@ def petsc_sweep(name: str, options: str, *, every: int | Sequence[int] = 1, **va
     """
     several = [every] if isinstance(every, int) else list(every)
     result = []
-    for candidate in sweep(name, _solve_by_ksp, **values):
+    for candidate in sweep(name, _solve_by_ksp, factory=None, every=1, **values):
         for count in several:
             text = " ".join([options, *(f"-{key} {value}" for key, value in candidate.parameters.items())])
             parameters = dict(candidate.parameters) | ({"every": count} if len(several) > 1 else {})
@@ -256,12 +279,3 @@ def _smooth(key: str, value: Any) -> float:
     if "omega" in key and 0 < value < 2:
         return -math.log(2.0 - value)
     return math.log10(value) if value > 0 and ("every" in key or "tol" in key) else float(value)
-
-
-def _judged(method: str, A: Any, b: Any, x: Any, info: int, options: Mapping[str, Any], seconds: float) -> SolveResult:
-    """Make a result from SciPy's pair, by the true residual."""
-    limit = max(options["rtol"] * float(np.linalg.norm(b)), options["atol"])
-    residual = float(np.linalg.norm(b - A @ x))
-    status = Status.CONVERGED if residual <= limit * (1 + 1e-12) else Status.MAX_ITERATIONS
-    details = {"info": int(info), "note": "" if status is Status.CONVERGED else f"SciPy's info is {info}"}
-    return SolveResult(x, status, np.array([float(np.linalg.norm(b)), residual]), seconds, method, details)

@@ -6,13 +6,38 @@ import math
 from typing import Any
 
 FIRST_NAP, LONGEST_NAP = 64, 8192
-"""Systems that the default solves alone after a window without savings; doubled each time in a row."""
+"""Systems, or as much of the default's cost, that the default solves alone after a window without savings; doubled each
+time in a row."""
 
 WINDOW = 32
 """Systems after which the savings are looked at."""
 
-GRANT = 4.0
+TOLL = 3e-6
+"""Seconds that passing through a tuned solver takes where nothing is weighed."""
+
+GRANT = 3.0
 """Times the default's cost that may be risked before anything is saved."""
+
+
+def rehearse(learner: Any, context: Any) -> None:
+    """Use a learner once, so that its compiled code is loaded before anything is timed.
+
+    Parameters
+    ----------
+    learner : Learner
+        One that is thrown away.
+    context : float or sequence of float or None
+        Any context.
+
+    Examples
+    --------
+    >>> from conjugo.learned.tuning import TsallisINF
+    >>> rehearse(TsallisINF(2), None)
+    """
+    for _ in range(2):
+        learner.update(learner.choose(context), 1.0, context)
+    if hasattr(learner, "predictions"):
+        learner.predictions(context)
 
 
 class Ledger:
@@ -22,6 +47,8 @@ class Ledger:
     ----------
     allowance : float
         Part of the default's total cost that may be lost to exploration.
+    toll : float
+        Cost of a system beside its solve, where nothing is weighed.
 
     Attributes
     ----------
@@ -38,12 +65,12 @@ class Ledger:
     (0.5, True, False)
     """
 
-    def __init__(self, allowance: float = 0.03) -> None:
+    def __init__(self, allowance: float = 0.04, *, toll: float = 0.0) -> None:
         if not 0 <= allowance:
             raise ValueError(f"allowance = {allowance}: expected a part of the default's cost, such as 0.02")
-        self.allowance = float(allowance)
+        self.allowance, self.toll = float(allowance), toll
         self.base, self.spent, self.steps = 0.0, 0.0, 0
-        self.nap, self.left = FIRST_NAP, 0
+        self.nap, self.left = FIRST_NAP, 0.0
         self._window, self._saved_before = 0, 0.0
         self._refreshed = 0.0
 
@@ -58,10 +85,8 @@ class Ledger:
         return self.saved + self.allowance * self.base + grant >= loss
 
     def wants_refresh(self, loss: float) -> bool:
-        """Whether the default should be measured again: a twentieth of the savings since then pays for it."""
-        if self.allowance == math.inf:
-            return False
-        return 0.05 * (self.saved - self._refreshed) > max(loss, 0.0) and self.saved > 0
+        """Whether the default should be measured again: that may take a hundredth of what is spent."""
+        return self.allowance < math.inf and 0.01 * (self.spent - self._refreshed) > max(loss, 0.0)
 
     def record(self, default: float, spent: float, *, was_default: bool = False) -> None:
         """Enter a system.
@@ -77,10 +102,14 @@ class Ledger:
         self.spent += spent
         self.steps += 1
         if was_default:
-            self._refreshed = self.saved
+            self._refreshed = self.spent
         self._window += 1
         if self._window >= WINDOW:
             self._look()
+        elif not self.affords(0.0):  # until the allowance has grown by some systems' worth
+            typical = self.base / max(1, self.steps)
+            lacking = 3.0 * typical - self.saved - (self.allowance * self.base + GRANT * typical)
+            self._lie_down(lacking / max(self.allowance, 1e-3))
 
     def _look(self) -> None:
         """Lie down after a window that saved nothing."""
@@ -88,25 +117,30 @@ class Ledger:
         self._saved_before = self.saved
         if gained > 0:
             self.nap = FIRST_NAP
-        elif self.steps > 4 * WINDOW or not self.affords(0.0):
-            self.left, self.nap = self.nap, min(2 * self.nap, LONGEST_NAP)
+        elif self.steps > 4 * WINDOW:
+            self._lie_down(self.nap * self.base / max(1, self.steps))
+            self.nap = min(2 * self.nap, LONGEST_NAP)
+
+    def _lie_down(self, length: float) -> None:
+        """Begin a nap, for so much of the default's cost."""
+        self.left, self._window = length, 0
 
     def wake(self) -> None:
-        """End a nap: something new has come."""
-        self.left, self._window, self._saved_before = 0, 0, self.saved
+        """End a nap, over or because something new has come."""
+        self.left, self._window, self._saved_before = 0.0, 0, self.saved
 
     def slept(self, cost: float) -> None:
         """Enter a system that the default solved while nothing was weighed."""
         self.base += cost
-        self.spent += cost
+        self.spent += cost + self.toll
         self.steps += 1
-        self.left -= 1
-        if self.left == 0:
-            self._saved_before = self.saved
+        self.left -= cost
+        if self.left <= 0:
+            self.wake()
 
     def state(self) -> dict[str, Any]:
         """Return the account, fit for JSON."""
-        return {name: value for name, value in self.__dict__.items() if name != "allowance"}
+        return {name: value for name, value in self.__dict__.items() if name not in ("allowance", "toll")}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a saved account."""

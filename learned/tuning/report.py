@@ -63,6 +63,10 @@ class Report:
             )
             for i in order
         ]
+        if solver.asleep:
+            mean = float(solver.costs[solver.default] / max(1, solver.plays[solver.default]))
+            played.append((f"{solver.candidates[solver.default].label}, nothing weighed", solver.asleep, mean, 0))
+            played.sort(key=lambda row: -row[1])
         learned: list[tuple[float | None, str]] = []
         if not solver.plays.any():
             pass

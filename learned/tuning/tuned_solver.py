@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from conjugo.learned.tuning.arms import Candidate, find, places_of, shape_of
 from conjugo.learned.tuning.learner import Context, Learner
-from conjugo.learned.tuning.ledger import Ledger
+from conjugo.learned.tuning.ledger import FIRST_NAP, TOLL, Ledger, rehearse
 from conjugo.learned.tuning.relaxation_model import RelaxationModel
 from conjugo.learned.tuning.report import Report, load_state, save_state
 from conjugo.learned.tuning.thompson import ThompsonSampling
@@ -31,6 +31,10 @@ LONGEST_CRUISE = 32
 
 BINS = 64
 """Cells of every context within which a choice is kept."""
+
+
+REGION = 8
+"""Cells that count as one when it is asked whether a context is new."""
 
 
 class TunedSolver:
@@ -98,7 +102,7 @@ class TunedSolver:
         default: int | str = 0,
         context: tuple[float | Sequence[float], float | Sequence[float]] | None = None,
         cost: Literal["seconds", "iterations"] = "seconds",
-        allowance: float = 0.03,
+        allowance: float = 0.04,
         cap: float = 3.0,
         model: RelaxationModel | None = None,
         learner: Learner | None = None,
@@ -113,21 +117,24 @@ class TunedSolver:
             raise ValueError(f"cost = {cost!r}: expected 'seconds' or 'iterations'")
         if not cap > 1:
             raise ValueError(f"cap = {cap}: expected more than 1 times the default's cost")
+        self._default_label = self.candidates[self.default].label
         names = list(dict.fromkeys(c.name for c in self.candidates))
         self._groups = [names.index(c.name) for c in self.candidates]
         self.cost, self.cap, self.model = cost, float(cap), model
-        self.ledger, self._clock = Ledger(allowance), clock
+        self.ledger, self._clock = Ledger(allowance, toll=TOLL if cost == "seconds" else 0.0), clock
         low, high = (None, None) if context is None else context
-        self._low = None if low is None else np.atleast_1d(np.asarray(low, dtype=np.float64))
-        self._span = None if low is None else np.atleast_1d(np.asarray(high, dtype=np.float64)) - self._low
-        one = self._low is not None and self._span is not None and self._low.size == 1
-        self._line = (float(self._low[0]), BINS / float(self._span[0])) if one else None  # type: ignore[index]
+        self._low = self._span = self._line = None
+        if context is not None:
+            ends = [np.atleast_1d(np.asarray(end, dtype=np.float64)) for end in context]
+            self._low, self._span = ends[0], ends[1] - ends[0]
+            if self._low.size == 1:
+                self._line = float(self._low[0]), BINS / float(self._span[0])
         if model is not None:
             model.bind(self.candidates)
         if learner is None:
-            learner = ThompsonSampling(
-                places_of(self.candidates), low, high, groups=self._groups, prior=model, seed=seed
-            )
+            places, groups = places_of(self.candidates), self._groups
+            learner = ThompsonSampling(places, low, high, groups=groups, prior=model, seed=seed)
+            rehearse(ThompsonSampling(places, low, high, groups=groups, seed=0), low)
         if learner.arms != len(self.candidates):
             raise ValueError(f"learner has {learner.arms} arms: expected {len(self.candidates)}, one a candidate")
         self.learner = learner
@@ -137,10 +144,15 @@ class TunedSolver:
         self._setups, self._last_setup = np.zeros(count), 0.0
         self._taught = np.zeros(len(names), dtype=bool)
         self.overhead = self.regret = self.setup_seconds = 0.0
-        self.looks = 0
+        self.looks = self.asleep = 0
         self._choices: dict[tuple[int, ...], list[Any]] = {}
-        self._weighed: set[tuple[int, ...]] = set()
+        self._weighed: set[int | tuple[int, ...]] = set()
         self._made: dict[int, tuple[Any, int]] = {}
+
+    @property
+    def has_context(self) -> bool:
+        """Whether `solve` expects a context."""
+        return self._low is not None
 
     def solve(
         self,
@@ -167,31 +179,42 @@ class TunedSolver:
         SolveResult
             `details["candidate"]` is the label of what solved it; `details["failed"]` of what was tried before.
         """
-        started = self._clock()
-        options = {"rtol": rtol, "atol": atol, "maxiter": maxiter}
         place = self._cell(context)
-        if self.ledger.left > 0 and place not in self._weighed:
-            self.ledger.wake()
-        if self.ledger.left > 0:
-            result = self._run(self.default, A, b, x0, options)
-            self.plays[self.default] += 1
-            spent = self._spent(started, result.iterations)
-            self.costs[self.default] += spent
-            self.ledger.slept(spent)
-            return result
-        self._weighed.add(place)
-        if self.model is not None and self.model.wants_look(context, A) and self.ledger.affords(0.0):
+        region = place[0] // REGION if len(place) == 1 else tuple([cell // REGION for cell in place])
+        ledger = self.ledger
+        if ledger.left > 0:
+            if region in self._weighed or not ledger.affords(0.0):
+                return self._asleep(A, b, x0, rtol, atol, maxiter)
+            ledger.wake()
+            ledger.nap = FIRST_NAP
+        started, options = self._clock(), {"rtol": rtol, "atol": atol, "maxiter": maxiter}
+        self._weighed.add(region)
+        if self.model is not None and self.model.wants_look(context, A) and ledger.affords(0.0):
             return self._look(started, A, b, x0, context, options)
         arm, base, expected, least = self._weigh(place, context)
         self.overhead += self._clock() - started
-        result = self._attempt(arm, base, A, b, x0, options, context, place)
+        result, value = self._attempt(arm, base, A, b, x0, options, context, place)
         spent = self._spent(started, result.details["iterations_in_all"])
         used = arm == self.default
-        self.ledger.record(spent if used or base is None else base, spent, was_default=used)
+        ledger.record(value if used or base is None else base, spent, was_default=used)
         if least is not None:
             self.regret += spent - least
-        if place is not None and place in self._choices and expected is not None and spent > 2 * expected:
+        if expected is not None and spent > 2 * expected and place in self._choices:
             self._choices[place][0] = 0  # not as it was: weigh again next time
+        return result
+
+    def _asleep(self, A: Any, b: Any, x0: Any, rtol: float, atol: float, maxiter: int | None) -> SolveResult:
+        """Solve by the default, and weigh nothing; the solver's own clock does."""
+        candidate = self.candidates[self.default]
+        if candidate.factory is None:
+            result = candidate.method(A, b, x0, rtol=rtol, atol=atol, maxiter=maxiter, **candidate.parameters)
+            if not isinstance(result, SolveResult):
+                result = candidate.judged(A, b, result, {"rtol": rtol, "atol": atol})
+            result.details["candidate"] = self._default_label
+        else:
+            result = self._run(self.default, A, b, x0, {"rtol": rtol, "atol": atol, "maxiter": maxiter})
+        self.asleep += 1
+        self.ledger.slept(float(result.iterations) if self.cost == "iterations" else result.seconds + self._last_setup)
         return result
 
     def _look(self, started: float, A: Any, b: Any, x0: Any, context: Context, options: dict[str, Any]) -> SolveResult:
@@ -255,8 +278,8 @@ class TunedSolver:
     def _attempt(
         self, arm: int, base: float | None, A: Any, b: Any, x0: Any, options: dict[str, Any], context: Context,
         place: tuple[int, ...],
-    ) -> SolveResult:  # fmt: skip
-        """Solve by a candidate, by the default where it fails, and learn what it cost."""
+    ) -> tuple[SolveResult, float]:  # fmt: skip
+        """Solve by a candidate, by the default where it fails, and learn what it cost; return that cost, too."""
         limits = dict(options)
         if arm != self.default and base is not None:
             limits["maxiter"] = self._limit(arm, base, options["maxiter"])
@@ -292,7 +315,7 @@ class TunedSolver:
             if self.model is not None:
                 self.model.observe(context, A, result)
         self.overhead += self._clock() - done
-        return result
+        return result, value
 
     def _first(self, arm: int) -> bool:
         """Whether no candidate of the same name was tried before: loading compiled code is no cost of the method."""
@@ -356,7 +379,7 @@ class TunedSolver:
             "learner": self.learner.state(),
             "model": None if self.model is None else self.model.state(),
             "ledger": self.ledger.state(),
-            "weighed": sorted(list(place) for place in self._weighed),
+            "weighed": [place if isinstance(place, int) else list(place) for place in self._weighed],
             "choices": [[list(place), kept] for place, kept in self._choices.items()],
             **{name: getattr(self, name).tolist() for name in _ARRAYS},
             **{name: getattr(self, name) for name in _NUMBERS},
@@ -382,7 +405,7 @@ class TunedSolver:
         if self.model is not None and state["model"] is not None:
             self.model.restore(state["model"])
         self.ledger.restore(state["ledger"])
-        self._weighed = {tuple(place) for place in state["weighed"]}
+        self._weighed = {place if isinstance(place, int) else tuple(place) for place in state["weighed"]}
         self._choices = {tuple(place): list(kept) for place, kept in state["choices"]}
         for name in _ARRAYS:
             setattr(self, name, np.array(state[name]))
@@ -399,4 +422,4 @@ class TunedSolver:
 
 
 _ARRAYS = ("plays", "failures", "costs", "_pace", "_setups", "_taught")
-_NUMBERS = ("looks", "overhead", "regret", "setup_seconds", "_iterations")
+_NUMBERS = ("looks", "asleep", "overhead", "regret", "setup_seconds", "_iterations")

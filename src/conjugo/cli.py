@@ -14,6 +14,9 @@ COMMANDS = {
     "fem": ("poisson_fem", "finite elements on unstructured meshes (extra fem)"),
     "mpi": ("poisson_mpi", "distributed solves under mpiexec, equal to the serial answer (extra fem)"),
     "bench": ("bench", "speed and memory beside SciPy, PyAMG and PETSc"),
+    "tune-heat": ("tune_heat", "tune CG while the heat equation is stepped, against fixed settings and an oracle"),
+    "tune-sor": ("tune_sor", "learn relaxation factors for a stream of shifted Laplacians"),
+    "tune-fem": ("tune_fem", "tune PETSc inside a dolfinx time loop (extra fem)"),
     "warmup": ("warmup", "compile the kernels once, so that later runs start at once"),
 }
 """Sub-command: its module in `conjugo.cases`, and a line of help."""

@@ -1,0 +1,81 @@
+"""Pictures of tuned solvers: what was spent, what was chosen, and how regret grows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from conjugo.cases.plotting import COLOURS, DASHES
+
+type Floats = NDArray[np.float64]
+
+_CYCLE = [COLOURS[name] for name in ("multigrid", "Krylov", "preconditioned CG", "stationary", "algebraic multigrid")]
+_CYCLE += [COLOURS["multigrid + Krylov"], "#7F7F7F", "#000000"]
+
+
+def style(place: int, *, reference: bool = False) -> dict[str, Any]:
+    """Colour and dash of the curve at a place of a list; references are grey and thin."""
+    if reference:
+        return {"color": "0.55", "linewidth": 1.1, "linestyle": DASHES[place % len(DASHES)]}
+    return {"color": _CYCLE[place % len(_CYCLE)], "linewidth": 1.6, "linestyle": DASHES[(place // len(_CYCLE)) % 5]}
+
+
+def running(curves: Mapping[str, Floats], ax: Axes, *, label: str, relative_to: Floats | None = None) -> None:
+    """Draw cumulative costs against steps, or how much they are of a reference's."""
+    for place, (name, costs) in enumerate(curves.items()):
+        total = np.cumsum(costs)
+        steps = np.arange(1, len(total) + 1)
+        shown = total if relative_to is None else total / np.cumsum(relative_to)
+        kept = np.unique(np.linspace(0, len(total) - 1, 600).astype(int))
+        ax.plot(steps[kept], shown[kept], label=name, **style(place))
+    ax.set_xlabel("systems solved")
+    ax.set_ylabel(label)
+    quiet(ax)
+
+
+def choices(contexts: Floats, omegas: Floats, ax: Axes, *, label: str, best: Floats | None = None) -> None:
+    """Draw chosen parameters against the context: early ones pale, late ones dark; and the theory's."""
+    late = np.linspace(0.15, 1.0, len(contexts))
+    colour = np.zeros((len(contexts), 4))
+    colour[:, :3], colour[:, 3] = (0.0, 0.447, 0.698), 0.15 + 0.6 * late
+    jitter = np.random.default_rng(0).uniform(-0.008, 0.008, len(contexts))
+    ax.scatter(contexts, omegas + jitter, s=7, c=colour, linewidths=0, label="chosen (dark: late)")
+    if best is not None:
+        order = np.argsort(contexts)
+        ax.plot(contexts[order], best[order], color=COLOURS["multigrid"], linewidth=1.6, label="best in theory")
+    ax.set_xlabel(label)
+    ax.set_ylabel("relaxation factor")
+    ax.legend(frameon=False, fontsize=8)
+    quiet(ax)
+
+
+def regret(curves: Mapping[str, Floats], ax: Axes, *, slopes: Sequence[tuple[float, str]] = ()) -> None:
+    """Draw cumulative regret on logarithmic axes, with lines of the slopes that theory promises."""
+    top = 1.0
+    for place, (name, costs) in enumerate(curves.items()):
+        total = np.cumsum(costs)
+        steps = np.arange(1, len(total) + 1)
+        kept = np.unique(np.geomspace(1, len(total), 200).astype(int)) - 1
+        kept = kept[total[kept] > 0]
+        ax.plot(steps[kept], total[kept], label=name, **style(place))
+        top = max(top, float(total[-1]))
+    last = len(next(iter(curves.values()))) if curves else 1
+    for place, (slope, name) in enumerate(slopes):
+        t = np.geomspace(max(2, last // 100), last, 2)
+        ax.plot(t, 1.5 * top * (t / last) ** slope, label=name, **style(place, reference=True))
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlabel("systems solved")
+    ax.set_ylabel("regret")
+    quiet(ax)
+
+
+def quiet(ax: Axes) -> None:
+    """Leave out what carries no information."""
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(True, which="major", linewidth=0.4, color="0.88")
+    ax.set_axisbelow(True)
