@@ -103,8 +103,8 @@ def main(config: Config) -> Path:
     if config.large:
         config = replace(config, nx=(*config.nx, 200, 400))
     if min(config.nx, default=2) < 2 or config.steps < 10 or config.seeds < 1:
-        raise ValueError(f"nx = {config.nx}, steps = {config.steps}, seeds = {config.seeds}: expected nx of at least 2, "
-                         "at least 10 steps and 1 seed")  # fmt: skip
+        raise ValueError(f"nx = {config.nx}, steps = {config.steps}, seeds = {config.seeds}: expected nx of at least "
+                         "2, 10 steps and 1 seed")  # fmt: skip
     run = Run("tune_heat", config, config.folder)
     found: list[Tables] = []
     races: list[Race] = []
@@ -314,9 +314,9 @@ def picture(found: Sequence[Tables], races: Sequence[Race]) -> Figure:
         t = found[-1]
         shown = [k for k in t.curves if k not in ("CG", "SSOR-CG, omega = 1", "Thompson", "Tsallis-INF, 6 bins")]
         draw.running({k: t.curves[k] for k in shown}, a, label="iterations, of the oracle's", relative_to=t.oracle)
-        a.set_ylim(0.98, min(2.2, max(1.3, a.get_ylim()[1])))
+        a.set_ylim(0.98, 1.8)
         a.set_title(f"heat equation, n = {t.n:,}: iterations so far", fontsize=10)
-        a.legend(frameon=False, fontsize=8, ncols=2)
+        draw.legend(a)
         draw.choices(t.contexts, t.omegas, c, label="diffusivity", best=t.theory)
         c.set_xscale("symlog", linthresh=FLOOR)
         c.set_title("what Thompson sampling with the model chose", fontsize=10)

@@ -175,9 +175,9 @@ def picture(streams: Sequence[Stream]) -> Figure:
     for s, (a, b, c) in zip(streams, axes, strict=False):
         shown = {k: v for k, v in s.curves.items() if k not in ("omega = 1", "plain CG, untuned")}
         draw.running(shown, a, label="iterations, of the oracle's", relative_to=s.oracle)
-        a.set_ylim(0.9, 2.6)
+        a.set_ylim(0.9, 3.2)
         a.set_title(f"{s.variance} variance: iterations so far", fontsize=10)
-        a.legend(frameon=False, fontsize=8, ncols=2)
+        draw.legend(a)
         draw.choices(s.contexts, s.omegas, b, label="shift c", best=s.theory)
         b.set_title("what Thompson sampling with the model chose", fontsize=10)
         names = ("Tsallis-INF", "Tsallis-INF, 5 bins", CHEBCB, "Thompson", MODEL)

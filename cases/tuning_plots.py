@@ -13,15 +13,34 @@ from conjugo.cases.plotting import COLOURS, DASHES
 
 type Floats = NDArray[np.float64]
 
-_CYCLE = [COLOURS[name] for name in ("multigrid", "Krylov", "preconditioned CG", "stationary", "algebraic multigrid")]
-_CYCLE += [COLOURS["multigrid + Krylov"], "#7F7F7F", "#000000"]
+_CYCLE = [COLOURS[name] for name in ("multigrid + Krylov", "algebraic multigrid", "stationary", "preconditioned CG")]
+_OWN = {
+    "best fixed": "#7F7F7F",
+    "default": "#000000",
+    "TunedSolver": COLOURS["multigrid"],
+    "Thompson + model": COLOURS["Krylov"],
+    "Thompson": COLOURS["algebraic multigrid"],
+    "ChebCB": COLOURS["preconditioned CG"],
+    "Tsallis-INF": COLOURS["multigrid + Krylov"],
+    "Tsallis-INF, ": COLOURS["stationary"],
+    "DST direct": COLOURS["preconditioned CG"],
+    "petsc": COLOURS["Krylov"],
+}
+"""Colours by the beginning of a name, the longest one that fits: a policy looks the same in every panel."""
 
 
-def style(place: int, *, reference: bool = False) -> dict[str, Any]:
-    """Colour and dash of the curve at a place of a list; references are grey and thin."""
-    if reference:
-        return {"color": "0.55", "linewidth": 1.1, "linestyle": DASHES[place % len(DASHES)]}
-    return {"color": _CYCLE[place % len(_CYCLE)], "linewidth": 1.6, "linestyle": DASHES[(place // len(_CYCLE)) % 5]}
+def style(name: str, place: int) -> dict[str, Any]:
+    """Colour and dash of a policy's curve; oracles and closed forms are thin and dashed."""
+    if "oracle" in name or "omega*" in name or "closed form" in name:
+        return {"color": "#000000", "linewidth": 1.1, "linestyle": DASHES[1 + ("omega" in name or "closed" in name)]}
+    fits = sorted((start for start in _OWN if name.startswith(start)), key=len)
+    colour = _OWN[fits[-1]] if fits else _CYCLE[place % len(_CYCLE)]
+    return {"color": colour, "linewidth": 2.2 if name == "TunedSolver" else 1.5}
+
+
+def legend(ax: Axes) -> None:
+    """Write the legend on white, above the curves."""
+    ax.legend(fontsize=8, ncols=2, loc="upper right", framealpha=0.92, edgecolor="none")
 
 
 def running(curves: Mapping[str, Floats], ax: Axes, *, label: str, relative_to: Floats | None = None) -> None:
@@ -31,7 +50,7 @@ def running(curves: Mapping[str, Floats], ax: Axes, *, label: str, relative_to: 
         steps = np.arange(1, len(total) + 1)
         shown = total if relative_to is None else total / np.cumsum(relative_to)
         kept = np.unique(np.linspace(0, len(total) - 1, 600).astype(int))
-        ax.plot(steps[kept], shown[kept], label=name, **style(place))
+        ax.plot(steps[kept], shown[kept], label=name, **style(name, place))
     ax.set_xlabel("systems solved")
     ax.set_ylabel(label)
     quiet(ax)
@@ -61,12 +80,19 @@ def regret(curves: Mapping[str, Floats], ax: Axes, *, slopes: Sequence[tuple[flo
         steps = np.arange(1, len(total) + 1)
         kept = np.unique(np.geomspace(1, len(total), 200).astype(int)) - 1
         kept = kept[total[kept] > 0]
-        ax.plot(steps[kept], total[kept], label=name, **style(place))
+        ax.plot(steps[kept], total[kept], label=name, **style(name, place))
         top = max(top, float(total[-1]))
     last = len(next(iter(curves.values()))) if curves else 1
     for place, (slope, name) in enumerate(slopes):
         t = np.geomspace(max(2, last // 100), last, 2)
-        ax.plot(t, 1.5 * top * (t / last) ** slope, label=name, **style(place, reference=True))
+        ax.plot(
+            t,
+            1.5 * top * (t / last) ** slope,
+            label=name,
+            color="0.6",
+            linewidth=1.1,
+            linestyle=DASHES[place % len(DASHES)],
+        )
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.set_xlabel("systems solved")

@@ -206,14 +206,14 @@ class PetscArm:
         from conjugo.solvers.adapters.petsc import PetscSolver
 
         if self.solver is not None and self.solver.A is A and hasattr(A, "getSize"):
-            self.solver.ksp.setReusePreconditioner(False)
+            self.solver.ksp.getPC().setReusePreconditioner(False)
             self.solver.ksp.setOperators(A)
             self.solver.ksp.setUp()
         else:
             if self.solver is not None:
                 self.solver.destroy()
             self.solver = PetscSolver(A, self.options)
-        self.solver.ksp.setReusePreconditioner(True)
+        self.solver.ksp.getPC().setReusePreconditioner(True)
         return self.solver
 
 
