@@ -164,7 +164,8 @@ def family(nx: int, steps: int) -> Family:
     result = small_cg(A, b, heat.u, rtol=RTOL)
     diagonal = float(A.diagonal()[0])
     found = Family("scale", diagonal, at=diffusivity(heat.time + DT / 2))
-    least = least_from_cg(*result.details["coefficients"], diagonal)
+    rhos, curvatures = result.details["coefficients"]
+    least = least_from_cg(rhos, curvatures, diagonal)
     if least is not None:
         found.observe(context, least)
     return found
@@ -209,7 +210,7 @@ def run_races(config: Config, stop: Any) -> list[Race]:
         (f"heat n={(m - 1) ** 2}", HeatSequence(m, steps=steps), True) for m in sorted({max(8, nx // 4), nx})
     ]
     sequences.append((f"jumping heat n={(nx - 1) ** 2}", VariableHeatSequence(nx, steps=steps), False))
-    sequences += [(f"shifted ({v}) n=100", ShiftedLaplacians(10, v, steps=steps), False) for v in ("high", "low")]  # type: ignore[arg-type]
+    sequences += [(f"shifted ({v}) n=100", ShiftedLaplacians(10, v, steps=steps), False) for v in ("high", "low")]
     races = []
     for name, sequence, constant in sequences:
         heat = not isinstance(sequence, ShiftedLaplacians)

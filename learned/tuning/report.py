@@ -70,11 +70,11 @@ class Report:
         learned: list[tuple[float | None, str]] = []
         if not solver.plays.any():
             pass
-        elif solver._low is None:
+        elif not solver.has_context:
             learned = [(None, solver.best().label)]
-        elif len(solver._low) == 1 and solver._span is not None:
-            points = solver._low[0] + solver._span[0] * np.linspace(0, 1, 9)
-            learned = [(float(c), solver.best(float(c)).label) for c in points]
+        elif solver.cells.dimension == 1:
+            points = [solver.cells.middle(share / 8) for share in range(9)]
+            learned = [(c, solver.best(c).label) for c in points]
         ledger = solver.ledger
         return cls(
             solver.cost, ledger.steps, ledger.spent, ledger.base, solver.overhead, solver.regret, played, learned

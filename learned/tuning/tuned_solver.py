@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conjugo.learned.tuning.arms import Candidate, find, places_of, shape_of
+from conjugo.learned.tuning.cells import Cell, Cells, Ends
 from conjugo.learned.tuning.learner import Context, Learner
 from conjugo.learned.tuning.ledger import FIRST_NAP, TOLL, Ledger, rehearse
 from conjugo.learned.tuning.relaxation_model import RelaxationModel
@@ -28,13 +29,6 @@ WARM = 3
 
 LONGEST_CRUISE = 32
 """Systems in one context that are solved by the same choice before it is weighed again."""
-
-BINS = 64
-"""Cells of every context within which a choice is kept."""
-
-
-REGION = 8
-"""Cells that count as one when it is asked whether a context is new."""
 
 
 class TunedSolver:
@@ -100,7 +94,7 @@ class TunedSolver:
         candidates: Sequence[Candidate],
         *,
         default: int | str = 0,
-        context: tuple[float | Sequence[float], float | Sequence[float]] | None = None,
+        context: Ends | None = None,
         cost: Literal["seconds", "iterations"] = "seconds",
         allowance: float = 0.04,
         cap: float = 3.0,
@@ -123,12 +117,7 @@ class TunedSolver:
         self.cost, self.cap, self.model = cost, float(cap), model
         self.ledger, self._clock = Ledger(allowance, toll=TOLL if cost == "seconds" else 0.0), clock
         low, high = (None, None) if context is None else context
-        self._low = self._span = self._line = None
-        if context is not None:
-            ends = [np.atleast_1d(np.asarray(end, dtype=np.float64)) for end in context]
-            self._low, self._span = ends[0], ends[1] - ends[0]
-            if self._low.size == 1:
-                self._line = float(self._low[0]), BINS / float(self._span[0])
+        self.cells = Cells(context)
         if model is not None:
             model.bind(self.candidates)
         if learner is None:
@@ -145,14 +134,14 @@ class TunedSolver:
         self._taught = np.zeros(len(names), dtype=bool)
         self.overhead = self.regret = self.setup_seconds = 0.0
         self.looks = self.asleep = 0
-        self._choices: dict[tuple[int, ...], list[Any]] = {}
-        self._weighed: set[int | tuple[int, ...]] = set()
+        self._choices: dict[Cell, list[Any]] = {}
+        self._weighed: set[int | Cell] = set()
         self._made: dict[int, tuple[Any, int]] = {}
 
     @property
     def has_context(self) -> bool:
         """Whether `solve` expects a context."""
-        return self._low is not None
+        return self.cells.dimension > 0
 
     def solve(
         self,
@@ -179,8 +168,8 @@ class TunedSolver:
         SolveResult
             `details["candidate"]` is the label of what solved it; `details["failed"]` of what was tried before.
         """
-        place = self._cell(context)
-        region = place[0] // REGION if len(place) == 1 else tuple([cell // REGION for cell in place])
+        place = self.cells(context)
+        region = self.cells.region(place)
         ledger = self.ledger
         if ledger.left > 0:
             if region in self._weighed or not ledger.affords(0.0):
@@ -231,21 +220,7 @@ class TunedSolver:
         self.looks += 1
         return result
 
-    def _cell(self, context: Context) -> tuple[int, ...]:
-        """The cell of a context."""
-        if self._low is None or self._span is None:
-            return ()
-        if context is None:
-            raise ValueError(f"context is missing: expected {len(self._low)} numbers, as this solver has contexts")
-        if self._line is not None and isinstance(context, float) and math.isfinite(context):
-            return (min(BINS - 1, max(0, int((context - self._line[0]) * self._line[1]))),)
-        values = np.atleast_1d(np.asarray(context, dtype=np.float64))
-        if values.shape != self._low.shape or not np.all(np.isfinite(values)):
-            raise ValueError(f"context = {context}: expected {len(self._low)} finite numbers")
-        cells = np.clip((values - self._low) / self._span * BINS, 0, BINS - 1)
-        return tuple(int(cell) for cell in cells)
-
-    def _weigh(self, place: tuple[int, ...], context: Context) -> tuple[int, float | None, float | None, float | None]:
+    def _weigh(self, place: Cell, context: Context) -> tuple[int, float | None, float | None, float | None]:
         """Choose; return the candidate, what the default, it and the best one are expected to cost."""
         kept = self._choices.get(place)
         if kept is not None and kept[0] > 0:
@@ -277,7 +252,7 @@ class TunedSolver:
 
     def _attempt(
         self, arm: int, base: float | None, A: Any, b: Any, x0: Any, options: dict[str, Any], context: Context,
-        place: tuple[int, ...],
+        place: Cell,
     ) -> tuple[SolveResult, float]:  # fmt: skip
         """Solve by a candidate, by the default where it fails, and learn what it cost; return that cost, too."""
         limits = dict(options)
@@ -362,7 +337,7 @@ class TunedSolver:
             return seconds
         if self._last_setup > 0:
             self._setups[arm] = self._last_setup
-        return max(0.0, seconds - self._last_setup) + self._setups[arm] / self.candidates[arm].every
+        return max(0.0, seconds - self._last_setup) + float(self._setups[arm]) / self.candidates[arm].every
 
     def best(self, context: Context = None) -> Candidate:
         """Return the candidate that is expected to cost least."""

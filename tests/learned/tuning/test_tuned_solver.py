@@ -212,9 +212,9 @@ def test_bad_input_is_named() -> None:
     problem = poisson((8, 8))
     with pytest.raises(ValueError, match="candidates is empty"):
         TunedSolver([])
-    with pytest.raises(ValueError, match="default = 'cg': expected one of ssor omega=1, ssor omega=1.5"):
+    with pytest.raises(ValueError, match=r"default = 'cg': expected one of ssor omega=1, ssor omega=1\.5"):
         TunedSolver(arms, default="cg")
-    with pytest.raises(ValueError, match="default = 2: expected an index from 0 to 1"):
+    with pytest.raises(ValueError, match="default = 2: expected an index"):
         TunedSolver(arms, default=2)
     with pytest.raises(ValueError, match="cost = 'energy'"):
         TunedSolver(arms, cost="energy")  # type: ignore[arg-type]
