@@ -24,7 +24,7 @@ COMMANDS = {
 
 def usage() -> str:
     """Return the list of commands."""
-    lines = [f"  conjugo {name:<9}{summary}" for name, (_, summary) in COMMANDS.items()]
+    lines = [f"  conjugo {name:<11}{summary}" for name, (_, summary) in COMMANDS.items()]
     head = f"conjugo {conjugo.__version__}: classical and learned solvers for partial differential equations"
     tail = "Each takes --help, and all but warmup take --fast. Results go to runs/<case>/<time>/."
     return "\n".join([head, "", *lines, "", tail])
