@@ -82,7 +82,7 @@ def launch[Config](
     name = prog or Path(sys.argv[0]).name
     try:
         folder = main(tyro.cli(config, args=args, prog=prog))
-    except (ValueError, ImportError, OSError) as error:
+    except (ValueError, ImportError, OSError, FloatingPointError) as error:
         if os.environ.get("CONJUGO_TRACEBACK"):
             raise
         print(f"{name}: {error}", file=sys.stderr)

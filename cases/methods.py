@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from conjugo import solvers
 from conjugo.pde.problem import LinearProblem
+from conjugo.solvers.operators.compact import CompactStencil
 from conjugo.solvers.operators.separable import SeparableStencil
 from conjugo.solvers.operators.variable import VariableStencil
 from conjugo.solvers.result import SolveResult
@@ -61,7 +62,7 @@ class Method:
 
 def on_grid(problem: LinearProblem) -> bool:
     """Whether A is one of our stencils."""
-    return isinstance(problem.A, SeparableStencil | VariableStencil)
+    return isinstance(problem.A, SeparableStencil | VariableStencil | CompactStencil)
 
 
 def constant(problem: LinearProblem) -> bool:

@@ -55,8 +55,8 @@ class ProblemSpec:
     """Factors of k, one for each axis."""
     shift: float = 0.0
     """Multiple of u: positive for a reaction, negative for Helmholtz."""
-    cells: Literal["tank", "enclosed", "dam_break", "porous"] = "tank"
-    """Scene of a pressure solve; enclosed and porous have no air, so that they are singular."""
+    cells: Literal["tank", "enclosed", "dam_break", "porous", "slabs"] = "tank"
+    """Scene of a pressure solve; enclosed, porous and slabs have no air, so that they are singular."""
     diffusion: float = 1e-2
     """Diffusion of a convection problem; the smaller, the harder."""
     velocity: Literal["uniform", "recirculating"] = "uniform"

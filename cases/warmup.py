@@ -61,7 +61,8 @@ def main(config: Config) -> Path:
 def kernel_modules() -> list[str]:
     """Names of the modules whose import compiles kernels."""
     package = conjugo.solvers.kernels
-    return sorted(f"{package.__name__}.{module.name}" for module in pkgutil.iter_modules(package.__path__))
+    names = sorted(f"{package.__name__}.{module.name}" for module in pkgutil.iter_modules(package.__path__))
+    return [*names, "conjugo.pde.evolution.advection_kernels"]
 
 
 def compile_module(name: str) -> float:

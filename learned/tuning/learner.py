@@ -170,7 +170,9 @@ class ContextRange:
     def nearest(self, context: Context) -> Context:
         """Return a checked context as it is, or moved to the edge of the range."""
         if self._ends is not None:
-            return min(max(float(np.squeeze(context)), self._ends[0]), self._ends[1])  # type: ignore[arg-type]
+            value = context if isinstance(context, float) else float(np.squeeze(context))  # type: ignore[arg-type]
+            low, high = self._ends
+            return low if value < low else high if value > high else value
         return np.clip(np.asarray(context, dtype=np.float64), self.low, self.high)
 
     def unit(self, context: Context) -> NDArray[np.float64]:

@@ -75,11 +75,14 @@ class Surrogate:
         Most cosines to keep, m.
     amplitude : float
         Standard deviation of the log cost about its mean.
+    like : Surrogate, optional
+        One of the same places with at least as many cosines, which looks at the contexts for both.
 
     Notes
     -----
-    Weights and noise have the normal-inverse-gamma law: precision R.T R in units of the noise, kept as the triangle R.
-    A round updates R by Givens rotations and draws weights by one triangular solve, O(m^2); memory is O(m^2 + arms m).
+    Weights and noise have the normal-inverse-gamma law: precision R.T R in units of the noise, kept as the triangle R
+    and R mean. A round updates both by Givens rotations and draws weights by one triangular solve: O(m^2) time, and
+    O(m^2 + arms m) memory.
 
     References
     ----------
@@ -92,13 +95,22 @@ class Surrogate:
     >>> import numpy as np
     >>> from conjugo.learned.tuning.surrogate import Surrogate
     >>> model = Surrogate(np.array([[0.0], [1.0]]), 0, 8, 1.0)
+    >>> model.look(np.empty(0))
     >>> for _ in range(20):
-    ...     _ = model.learn(np.empty(0), 0, 3.0), model.learn(np.empty(0), 1, 4.0)
-    >>> model.predict(np.empty(0)).round(2)
+    ...     _ = model.learn(0, 3.0), model.learn(1, 4.0)
+    >>> model.predict().round(2)
     array([3., 4.])
     """
 
-    def __init__(self, places: NDArray[np.float64], dimension: int, size: int, amplitude: float) -> None:
+    def __init__(
+        self,
+        places: NDArray[np.float64],
+        dimension: int,
+        size: int,
+        amplitude: float,
+        *,
+        like: Surrogate | None = None,
+    ) -> None:
         p = places.shape[1]
         frequencies, variances = cosine_basis(p + dimension, size)
         m = len(variances)
@@ -111,66 +123,76 @@ class Surrogate:
         self._features, self._weights, self._work, self._values = (
             np.zeros(m),
             np.zeros(m),
-            np.zeros(3 * m),
+            np.zeros(m),
             np.zeros(len(places)),
         )
-        self.factor, self.mean, self.noise = self._start.copy(), np.zeros(m), np.empty(2)
+        if like is not None:
+            self._features = like._features[:m]  # the strongest m cosines are among them, in the same order
+        self.factor, self.target, self.noise = self._start.copy(), np.zeros(m), np.empty(2)
+        self.fresh = False
         self.forget()
 
     @property
     def size(self) -> int:
         """Number of cosines, m."""
-        return len(self.mean)
+        return len(self.target)
+
+    @property
+    def mean(self) -> Vector:
+        """Expected weights of the cosines, (m,)."""
+        result = np.empty(self.size)
+        kernels.solve_upper(self.factor, self.target, result)
+        return result
 
     def forget(self) -> None:
         """Start over."""
-        self.factor[:], self.mean[:] = self._start, 0.0
+        self.factor[:], self.target[:] = self._start, 0.0
         self.noise[:] = 2.0, 2.0 * NOISE**2
 
-    def predict(self, context: Vector) -> Vector:
-        """Return the expected log costs of all arms in a context, (arms,)."""
-        kernels.cosines(self._frequencies, context, self._features)
+    def look(self, context: Vector) -> None:
+        """Take in a context (dimension,), in [0, 1]; what follows is for it, until `fresh` is set to False."""
+        if not self.fresh:
+            kernels.cosines(self._frequencies, context, self._features)
+            self.fresh = True
+
+    def predict(self) -> Vector:
+        """Return the expected log costs of all arms, (arms,)."""
         result: Vector = self._table @ (self._features * self.mean)
         return result
 
-    def sample(self, context: Vector, normal: Vector, offsets: Vector) -> tuple[int, float]:
+    def sample(self, normal: Vector, offsets: Vector) -> tuple[int, float]:
         """Draw a model, and return the arm that it thinks cheapest with its log cost.
 
         Parameters
         ----------
-        context : (dimension,) array
-            In [0, 1].
         normal : (m,) array
             Standard normal numbers.
         offsets : (arms,) array
             Log costs to which the regression is a correction.
         """
-        kernels.cosines(self._frequencies, context, self._features)
         scale = sqrt(self.noise[1] / self.noise[0])
-        kernels.sample(self.factor, self.mean, normal, self._features, scale, self._work, self._weights)
+        kernels.sample(self.factor, self.target, normal, self._features, scale, self._work, self._weights)
         arm = int(kernels.cheapest(self._table, self._weights, offsets, self._values))
         return arm, float(self._values[arm])
 
-    def learn(self, context: Vector, arm: int, y: float) -> float:
+    def learn(self, arm: int, y: float) -> float:
         """Add an observed log cost, and return its squared error over the model's variance in units of the noise's.
 
         Parameters
         ----------
-        context : (dimension,) array
-            In [0, 1].
         arm : int
             The arm.
         y : float
             The log cost, less the offset.
         """
-        kernels.cosines(self._frequencies, context, self._features)
-        return float(kernels.learn(self.factor, self.mean, self._table[arm], self._features, self._work, y, self.noise))
+        error = kernels.learn(self.factor, self.target, self._table, arm, self._features, self._work, y, self.noise)
+        return float(error)
 
     def state(self) -> dict[str, Any]:
         """Return what was learned as lists."""
-        return {name: getattr(self, name).tolist() for name in ("factor", "mean", "noise")}
+        return {name: getattr(self, name).tolist() for name in ("factor", "target", "noise")}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a saved state."""
-        for name in ("factor", "mean", "noise"):
+        for name in ("factor", "target", "noise"):
             getattr(self, name)[...] = state[name]

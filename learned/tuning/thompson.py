@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from conjugo.learned.tuning.kernels import regression
 from conjugo.learned.tuning.learner import Context, ContextRange, checked_arm, checked_cost, checked_state
 from conjugo.learned.tuning.surrogate import Surrogate
 
@@ -20,6 +21,9 @@ type Prior = Callable[[Context], NDArray[np.float64] | None]
 
 AMPLITUDE, CORRECTION = 1.0, 0.3
 """Standard deviation of the log cost over arms and contexts: without a prior mean, and about one."""
+
+SHARE = 0.75
+"""Of the cosines, for the surrogate that only corrects a prior mean."""
 
 WINDOW, MARGIN, EVIDENCE = 200, 1.4, 10.0
 """Rounds over which errors are averaged; how much larger they may be with the prior; nats that prove them larger."""
@@ -39,7 +43,8 @@ class ThompsonSampling:
     values : (arms,) or (arms, p) array
         Parameter of each arm, on a scale on which the cost is smooth: for a relaxation factor -log(2 - omega).
     low, high : float or sequence of float, optional
-        Range of the contexts; None for none.
+        Range of the contexts; None for none. On a scale on which the cost varies evenly: of a diffusivity that spans
+        decades, pass the logarithm.
     groups : (arms,) sequence of int, optional
         Arms of different methods, which share no surrogate. One group by default.
     prior : callable, optional
@@ -113,7 +118,12 @@ class ThompsonSampling:
         self.size = int(size)
         self._plain = [Surrogate(unit, dimension, self.size, AMPLITUDE) for unit in units]
         self._prior = prior
-        self._corrected = [Surrogate(unit, dimension, self.size, CORRECTION) for unit in units] if prior else []
+        part = max(1, int(SHARE * self.size))
+        self._corrected = [
+            Surrogate(unit, dimension, part, CORRECTION, like=model)
+            for unit, model in zip(units, self._plain, strict=True)
+            if prior is not None
+        ]
         self._context = np.empty(dimension)
         self._rng = np.random.default_rng(seed)
         self._rounds, self._least = 0, inf
@@ -121,7 +131,7 @@ class ThompsonSampling:
         self._errors, self._trusted = [[0.0] * 3 for _ in units], [prior is not None] * groups_of
         self._asked: Context = None
         self._offsets: list[NDArray[np.float64] | None] = [None] * groups_of
-        self._zeros = [np.zeros(len(members)) for members in self._members]
+        self._zeros, self._logs = ([np.zeros(len(members)) for members in self._members] for _ in range(2))
 
     @property
     def arms(self) -> int:
@@ -145,7 +155,8 @@ class ThompsonSampling:
         logs = np.empty(self._arms)
         for g, members in enumerate(self._members):
             model, offsets = self._active(g)
-            logs[members] = model.predict(self._context) + offsets
+            self._plain[g].look(self._context)
+            logs[members] = model.predict() + offsets
         result: NDArray[np.float64] = np.exp(logs)
         return result
 
@@ -167,7 +178,8 @@ class ThompsonSampling:
         best, lowest = 0, inf
         for g, members in enumerate(self._members):
             model, offsets = (self._plain[g], self._zeros[g]) if plain else self._active(g)
-            arm, value = model.sample(self._context, self._rng.standard_normal(model.size), offsets)
+            self._plain[g].look(self._context)
+            arm, value = model.sample(self._rng.standard_normal(model.size), offsets)
             if value < lowest:
                 best, lowest = int(members[arm]), value
         return best
@@ -193,10 +205,12 @@ class ThompsonSampling:
             return  # nothing but zeros: no scale yet
         y = log(cost or 0.5 * self._least)
         g, place = int(self._group[arm]), int(self._place[arm])
-        error = self._plain[g].learn(self._context, place, y)
+        plain, corrected = self._plain[g], self._corrected[g] if self._corrected else None
+        plain.look(self._context)
+        error = plain.learn(place, y)
         offsets = self._offsets[g]
-        if self._trusted[g] and offsets is not None:
-            self._compare(g, error, self._corrected[g].learn(self._context, place, y - float(offsets[place])))
+        if corrected is not None and offsets is not None and self._trusted[g]:
+            self._compare(g, error, corrected.learn(place, y - float(offsets[place])))
         self._asked = None
 
     def _compare(self, g: int, plain: float, corrected: float) -> None:
@@ -221,15 +235,31 @@ class ThompsonSampling:
 
     def _look(self, context: Context) -> None:
         """Take in a context, and ask the prior about it; once for a choice and its update."""
-        if self._asked is not None and self._asked is context:
+        if context is self._asked and isinstance(context, float):  # an array might have been written to since
             return
         if self._range is not None:
             self._range.fill(context, self._context)
+            for model in self._plain:
+                model.fresh = False
         if self._prior is not None and any(self._trusted):
             costs = self._prior(context if self._range is None else self._range.nearest(context))
-            for g, members in enumerate(self._members):
-                self._offsets[g] = None if costs is None else _log_costs(costs, members, self._arms)
+            for g in range(len(self._members)):
+                self._offsets[g] = None if costs is None else self._log_costs(costs, g)
         self._asked = context
+
+    def _log_costs(self, costs: NDArray[np.float64], g: int) -> NDArray[np.float64] | None:
+        """Logarithms of the prior's costs for a group of arms; None where it has no model for one of them."""
+        if costs.shape != (self._arms,):
+            raise ValueError(
+                f"prior returned an array of shape {costs.shape}: expected ({self._arms},), one cost an arm"
+            )
+        flaw = regression.logarithms(np.ascontiguousarray(costs, dtype=np.float64), self._members[g], self._logs[g])
+        if flaw == 2:
+            part = costs[self._members[g]]
+            raise ValueError(
+                f"prior returned {part}: expected finite positive costs, or NaN for a group without a model"
+            )
+        return None if flaw else self._logs[g]
 
     def _made_with(self) -> dict[str, Any]:
         box = self._range
@@ -295,19 +325,3 @@ def _unit(places: NDArray[np.float64]) -> NDArray[np.float64]:
     moving = span > 0
     result: NDArray[np.float64] = (places[:, moving] - places[:, moving].min(axis=0)) / span[moving]
     return result
-
-
-def _log_costs(costs: NDArray[np.float64], members: NDArray[np.int_], arms: int) -> NDArray[np.float64] | None:
-    """Logarithms of the prior's costs for a group of arms; None where it has no model for one of them."""
-    if costs.shape != (arms,):
-        raise ValueError(f"prior returned an array of shape {costs.shape}: expected ({arms},), one cost an arm")
-    part = costs if len(members) == arms else costs[members]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs: NDArray[np.float64] = np.log(part)
-    if np.all(np.isfinite(logs)):
-        return logs
-    if np.any(np.isnan(part)):
-        return None
-    raise ValueError(
-        f"prior returned {part}: expected finite positive costs, or NaN for a group it knows nothing about"
-    )

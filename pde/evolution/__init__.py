@@ -1,10 +1,29 @@
-"""Sequences of related linear systems: parameter sweeps, and time loops where one solution makes the next system."""
+"""Equations that evolve in time, and sequences of the linear systems that solving them step by step asks for.
+
+The function `smoke` has the name of the module that holds it: as in `conjugo.pde`, the import below rebinds the name to
+the function, and the module's other names import as `from conjugo.pde.evolution.smoke import SmokeState`.
+"""
 
 from __future__ import annotations
 
+from conjugo.pde.evolution.bodies import Ball, Block
 from conjugo.pde.evolution.heat import HeatSequence
 from conjugo.pde.evolution.sequence import Sequence, System
 from conjugo.pde.evolution.shifted import ShiftedLaplacians
+from conjugo.pde.evolution.smoke import Smoke, SmokeState, smoke
+from conjugo.pde.evolution.staggered import Staggered
 from conjugo.pde.evolution.variable_heat import VariableHeatSequence
 
-__all__ = ["HeatSequence", "Sequence", "ShiftedLaplacians", "System", "VariableHeatSequence"]
+__all__ = [
+    "Ball",
+    "Block",
+    "HeatSequence",
+    "Sequence",
+    "ShiftedLaplacians",
+    "Smoke",
+    "SmokeState",
+    "Staggered",
+    "System",
+    "VariableHeatSequence",
+    "smoke",
+]

@@ -203,6 +203,42 @@ def porous(shape: Sequence[int], *, count: int = 40, density: float = 0.6, seed:
     return np.where(fluid, Cell.FLUID, Cell.SOLID).astype(np.int8)
 
 
+def slabs(shape: Sequence[int], *, pitch: float = 12.0, opening: float = 4.0, seed: int = 0) -> NDArray[np.int8]:
+    """Return a maze: solid walls one cell thick about `pitch` cells apart, each with a gap `opening` cells wide.
+
+    Walls stand across an axis drawn by the seed; the gap is a slot across one other axis, at a random place. All fluid
+    is connected, without air: singular with solid walls.
+
+    Raises
+    ------
+    ValueError
+        For a pitch below 2 or an opening below 1 cell.
+
+    Examples
+    --------
+    >>> cells = slabs((48, 48), seed=1)
+    >>> bool(0.02 < cells.mean() < 0.15)
+    True
+    """
+    if not pitch >= 2 or not opening >= 1:
+        raise ValueError(f"pitch = {pitch} and opening = {opening} cells: expected at least 2 and 1")
+    cells = enclosed(shape)
+    if cells.ndim < 2:
+        raise ValueError(f"shape = {tuple(shape)}: expected 2 or 3 axes; a wall across one axis leaves no way around")
+    rng = np.random.default_rng(seed)
+    across = int(rng.integers(cells.ndim))
+    n = cells.shape[across]
+    for wall in range(max(1, round(n / pitch) - 1)):
+        place = int(np.clip((wall + 1 + rng.uniform(-0.2, 0.2)) * pitch, 1, n - 2))
+        layer = np.moveaxis(cells, across, 0)[place]
+        layer[...] = Cell.SOLID
+        along = int(rng.integers(layer.ndim))
+        width = min(round(opening), layer.shape[along])
+        first = int(rng.integers(layer.shape[along] - width + 1))
+        np.moveaxis(layer, along, 0)[first : first + width] = Cell.FLUID
+    return cells
+
+
 def _unit_cells(shape: Sequence[int]) -> Grid:
     counts = tuple(int(n) for n in shape)
     steps = tuple(1.0 / n for n in counts)
@@ -214,4 +250,5 @@ CELLS: dict[str, Callable[..., NDArray[np.int8]]] = {
     "tank": tank,
     "dam_break": dam_break,
     "porous": porous,
+    "slabs": slabs,
 }

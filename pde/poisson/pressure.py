@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from conjugo.pde.poisson.boundary import Boundary, make_grid
+from conjugo.pde.poisson.boundary import Boundary, Line, make_grid
 from conjugo.pde.poisson.faces import assemble_stencil, face_conductances, plane
 from conjugo.pde.poisson.masks import CELLS, Cell
 from conjugo.pde.poisson.right_hand_side import compatible, given
@@ -31,7 +31,8 @@ def pressure(
     Parameters
     ----------
     cells : grid-shaped int array or str
-        `Cell` codes: 0 fluid, 1 solid, 2 air; or a name in `masks.CELLS` ("enclosed", "tank", "dam_break", "porous").
+        `Cell` codes: 0 fluid, 1 solid, 2 air; or a name in `masks.CELLS` ("enclosed", "tank", "dam_break", "porous",
+        "slabs").
     shape : sequence of int, optional
         Cells per axis, for a name.
     bc : str or sequence
@@ -82,12 +83,7 @@ def pressure(
     fluid, solid = codes == Cell.FLUID, codes == Cell.SOLID
     if not fluid.any():
         raise ValueError("cells have no fluid cell with a neighbour: expected 0 for fluid, 1 for solid, 2 for air")
-    conductances = face_conductances(1.0, lines, (1.0,) * len(lines))
-    for axis, (c, line) in enumerate(zip(conductances, lines, strict=True)):
-        below, above = _neighbours(fluid, axis, line.periodic)
-        c[~(below | above)] = 0.0
-        below, above = _neighbours(solid, axis, line.periodic)
-        c[below | above] = 0.0
+    conductances = open_faces(fluid, solid, lines)
     A, _ = assemble_stencil(conductances, lines, active=fluid)
     if rhs is None:
         v = random_velocity(conductances, [line.periodic for line in lines], seed)
@@ -96,6 +92,37 @@ def pressure(
         b = given(rhs, grid.shape)
     name = "pressure " + "x".join(str(n) for n in grid.shape) + (f" {cells}" if isinstance(cells, str) else "")
     return LinearProblem(A, compatible(b, A), None, grid, name)
+
+
+def open_faces(fluid: NDArray[np.bool_], solid: NDArray[np.bool_], lines: Sequence[Line]) -> list[Values]:
+    """Return the conductance of every face that fluid crosses, and zero of all others.
+
+    Parameters
+    ----------
+    fluid, solid : grid-shaped bool arrays
+        Where there is fluid, and where there is solid; the rest is air.
+    lines : sequence of Line
+        The axes.
+
+    Returns
+    -------
+    list of arrays
+        1 / (h d) on the faces across each axis (1 / length^2), d the distance between the pressures on its two sides.
+
+    Examples
+    --------
+    >>> from conjugo.pde.poisson.boundary import make_grid
+    >>> lines = make_grid((3,), bc="neumann", centring="cell", lengths=3.0)[1]
+    >>> open_faces(np.array([True, True, False]), np.array([False, False, True]), lines)[0].tolist()
+    [0.0, 1.0, 0.0, 0.0]
+    """
+    conductances = face_conductances(1.0, lines, (1.0,) * len(lines))
+    for axis, (c, line) in enumerate(zip(conductances, lines, strict=True)):
+        below, above = _neighbours(fluid, axis, line.periodic)
+        c[~(below | above)] = 0.0
+        below, above = _neighbours(solid, axis, line.periodic)
+        c[below | above] = 0.0
+    return conductances
 
 
 def random_velocity(conductances: Sequence[Values], periodic: Sequence[bool], seed: int) -> list[Values]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from conjugo.solvers.kernels.rows import INLINE, OPTIONS, add, combine
+from conjugo.solvers.kernels.rows import INLINE, OPTIONS, add, combine, copy, dot, step, subtract
 
 _X64, _X32 = "float64[::1]", "float32[::1]"
 _C64 = "intp, intp, intp, " + ", ".join(["float64[::1]"] * 7) + ", intp, boolean"
@@ -91,45 +91,6 @@ def _product(q, x, o, d, u0, u1, u2, l0, l1, l2, axes):  # type: ignore[no-untyp
         q[last] = _three(d, u2, l2, x, o, last, before_last, zero, low)
 
 
-@njit(**INLINE)
-def _copy(out, q, m):  # type: ignore[no-untyped-def]
-    """Set out = q on the row that starts at m."""
-    for k in range(np.uint64(q.size)):
-        out[m + k] = q[k]
-
-
-@njit(**INLINE)
-def _subtract(out, b, q, m):  # type: ignore[no-untyped-def]
-    """Set out = b - q on the row that starts at m; return its square, taken before rounding to out's precision."""
-    total = q.dtype.type(0)
-    for k in range(np.uint64(q.size)):
-        difference = b[m + k] - q[k]
-        out[m + k] = difference
-        total += difference * difference
-    return total
-
-
-@njit(**INLINE)
-def _dot(p, q, m):  # type: ignore[no-untyped-def]
-    """Return p . q of the row that starts at m."""
-    total = q.dtype.type(0)
-    for k in range(np.uint64(q.size)):
-        total += p[m + k] * q[k]
-    return total
-
-
-@njit(**INLINE)
-def _step(x, r, p, q, alpha, m):  # type: ignore[no-untyped-def]
-    """Set x += alpha p, r -= alpha q on the row that starts at m and return r . r."""
-    total = q.dtype.type(0)
-    for k in range(np.uint64(q.size)):
-        value = r[m + k] - alpha * q[k]
-        x[m + k] += alpha * p[m + k]
-        r[m + k] = value
-        total += value * value
-    return total
-
-
 @njit([f"void({_C64}, {_X64}, {_X64}, intp, intp)", f"void({_C32}, {_X32}, {_X32}, intp, intp)"], **OPTIONS)
 def apply(planes, rows, n, d, u0, u1, u2, l0, l1, l2, axes, symmetric, x, out, lo, hi):  # type: ignore[no-untyped-def]
     """Set out = A x on planes lo to hi."""
@@ -138,7 +99,7 @@ def apply(planes, rows, n, d, u0, u1, u2, l0, l1, l2, axes, symmetric, x, out, l
         for j in range(rows):
             o = _rows(i, j, planes, rows, n, symmetric)
             _product(q, x, o, d, u0, u1, u2, l0, l1, l2, axes)
-            _copy(out, q, o[0])
+            copy(out, q, o[0])
 
 
 @njit(
@@ -156,7 +117,7 @@ def residual(planes, rows, n, d, u0, u1, u2, l0, l1, l2, axes, symmetric, b, x, 
         for j in range(rows):
             o = _rows(i, j, planes, rows, n, symmetric)
             _product(q, x, o, d, u0, u1, u2, l0, l1, l2, axes)
-            total += _subtract(out, b, q, o[0])
+            total += subtract(out, b, q, o[0])
     return total
 
 
@@ -181,7 +142,7 @@ def correct(planes, rows, n, d, u0, u1, u2, l0, l1, l2, axes, symmetric, x, z, b
                 add(x, z, ahead * n, (ahead + 1) * n)
             o = _rows(i, j, planes, rows, n, symmetric)
             _product(q, x, o, d, u0, u1, u2, l0, l1, l2, axes)
-            total += _subtract(r, b, q, o[0])
+            total += subtract(r, b, q, o[0])
     return total
 
 
@@ -205,7 +166,7 @@ def direction(planes, rows, n, d, u0, u1, u2, l0, l1, l2, axes, symmetric, r, p,
                 combine(p, r, beta, ahead * n, (ahead + 1) * n)
             o = _rows(i, j, planes, rows, n, symmetric)
             _product(q, p, o, d, u0, u1, u2, l0, l1, l2, axes)
-            total += _dot(p, q, o[0])
+            total += dot(p, q, o[0])
     return total
 
 
@@ -223,5 +184,5 @@ def update(planes, rows, n, d, u0, u1, u2, l0, l1, l2, axes, symmetric, x, r, p,
         for j in range(rows):
             o = _rows(i, j, planes, rows, n, symmetric)
             _product(q, p, o, d, u0, u1, u2, l0, l1, l2, axes)
-            total += _step(x, r, p, q, alpha, o[0])
+            total += step(x, r, p, q, alpha, o[0])
     return total

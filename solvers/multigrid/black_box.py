@@ -12,7 +12,8 @@ from conjugo.solvers.kernels.black_box_cycle import split
 from conjugo.solvers.multigrid.black_box_level import Level
 from conjugo.solvers.multigrid.coarsest import DENSE, CoarsestSolve
 from conjugo.solvers.multigrid.galerkin import galerkin, interpolation
-from conjugo.solvers.multigrid.parity import Parity, directions
+from conjugo.solvers.multigrid.parity import Direction, Parity, directions
+from conjugo.solvers.operators.compact import CompactStencil
 from conjugo.solvers.operators.variable import VariableStencil
 
 TWICE = range(1, 5)
@@ -26,13 +27,13 @@ class BlackBoxHierarchy:
 
     Parameters
     ----------
-    A : VariableStencil
+    A : VariableStencil or CompactStencil
         Symmetric, any grid size; inactive nodes, any contrast, Neumann and periodic ends.
     cycle : {"V", "W", "F"}
         How the coarser levels are visited. The first coarse level is always visited once; from the second on W visits
         twice (F: a W-like visit and a V), which costs little there and cures what many jumps of the coefficient leave.
     smoother : {"red_black"}
-        Gauss-Seidel by colours: two on the finest grid, one for each index parity on the others.
+        Gauss-Seidel by colours: two on the finest grid of a VariableStencil, one for each index parity on the others.
     sweeps : int
         Relaxations before and after each coarse correction.
     symmetric : bool
@@ -80,7 +81,7 @@ class BlackBoxHierarchy:
 
     def __init__(
         self,
-        A: VariableStencil,
+        A: VariableStencil | CompactStencil,
         *,
         cycle: str = "V",
         smoother: str = "red_black",
@@ -145,7 +146,7 @@ class BlackBoxHierarchy:
         target[self.index] = self.direct(source[self.index].astype(np.float64, copy=False))
 
 
-def _check(A: VariableStencil, cycle: str, smoother: str, sweeps: int) -> None:
+def _check(A: VariableStencil | CompactStencil, cycle: str, smoother: str, sweeps: int) -> None:
     """Refuse what the method cannot do."""
     if not A.symmetric:
         raise ValueError(
@@ -172,14 +173,23 @@ def _halvable(grid: Parity) -> bool:
     return all(n % 2 == 0 and n >= 4 for n, closed in zip(grid.shape, grid.periodic, strict=True) if closed)
 
 
-def finest(A: VariableStencil) -> tuple[Parity, list[NDArray[np.float64]]]:
+def finest(A: VariableStencil | CompactStencil) -> tuple[Parity, list[NDArray[np.float64]]]:
     """Storage of the finest level and its flat diagonal and couplings; axes with one node are dropped."""
     kept = [axis for axis, n in enumerate(A.grid_shape) if n > 1] or [0]
     shape = tuple(A.grid_shape[axis] for axis in kept)
     strides = tuple(math.prod(A.grid_shape[axis + 1 :]) for axis in kept)
-    grid = Parity(shape, tuple(A.periodic[axis] for axis in kept), strides, 0, compact=False)
-    arrays = [A.diag, *(A.upper[axis] for axis in kept)]
+    compact = isinstance(A, CompactStencil)
+    grid = Parity(shape, tuple(A.periodic[axis] for axis in kept), strides, 0, compact=compact)
+    if isinstance(A, CompactStencil):
+        arrays = [A.diag, *(A.couplings[A.directions.index(n)] for n in _embedded(grid, kept, len(A.grid_shape)))]
+    else:
+        arrays = [A.diag, *(A.upper[axis] for axis in kept)]
     return grid, [np.ascontiguousarray(array, dtype=np.float64).reshape(-1) for array in arrays]
+
+
+def _embedded(grid: Parity, kept: list[int], dimensions: int) -> list[Direction]:
+    """The directions of a grid in the space of the one that it came from, where some axes were dropped."""
+    return [tuple(n[kept.index(a)] if a in kept else 0 for a in range(dimensions)) for n in grid.directions]
 
 
 def coarser(fine: Parity, product: NDArray[np.float64]) -> tuple[Parity, list[NDArray[np.float64]]]:
@@ -188,8 +198,7 @@ def coarser(fine: Parity, product: NDArray[np.float64]) -> tuple[Parity, list[ND
     shape, strides = tuple(fine.coarse[a] for a in kept), tuple(fine.strides[a] for a in kept)
     grid = Parity(shape, tuple(fine.periodic[a] for a in kept), strides, fine.lag, compact=True)
     every = directions(fine.dimensions, True)
-    embedded = [tuple(n[kept.index(a)] if a in kept else 0 for a in range(fine.dimensions)) for n in grid.directions]
-    return grid, [product[0], *(product[1 + every.index(n)] for n in embedded)]
+    return grid, [product[0], *(product[1 + every.index(n)] for n in _embedded(grid, kept, fine.dimensions))]
 
 
 def deal(grid: Parity, rows: list[NDArray[np.float64]]) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from conjugo.solvers.monitor import Callback, Monitor
 from conjugo.solvers.multigrid.schedule import Cycle
+from conjugo.solvers.operators.compact import CompactStencil
 from conjugo.solvers.operators.protocol import Array
 from conjugo.solvers.operators.separable import SeparableStencil
 from conjugo.solvers.operators.variable import VariableStencil
@@ -62,7 +63,7 @@ def _choose(name: str, value: object, allowed: tuple[object, ...]) -> None:
         raise ValueError(f"{name} = {value!r}: expected one of {', '.join(map(repr, allowed))}")
 
 
-def _hierarchy(A: SeparableStencil | VariableStencil, **options: Any) -> Hierarchy:
+def _hierarchy(A: SeparableStencil | VariableStencil | CompactStencil, **options: Any) -> Hierarchy:
     """Pick the hierarchy; its module, whose import compiles kernels, is loaded only here."""
     if isinstance(A, SeparableStencil):
         module, name = "geometric", "TensorHierarchy"
@@ -77,11 +78,11 @@ class Multigrid:
 
     Parameters
     ----------
-    A : SeparableStencil or VariableStencil
+    A : SeparableStencil, VariableStencil or CompactStencil
         Symmetric, positive (semi-)definite. The first gets the tensor-product hierarchy (any size, boundary condition
-        and spacing), the second black-box coarsening (varying coefficients, masks).
+        and spacing), the others black-box coarsening (varying coefficients, masks, tensors that are not aligned).
     cycle : {"V", "W", "F"}, optional
-        Order in which the levels are visited. Default V for a SeparableStencil and W for a VariableStencil, where
+        Order in which the levels are visited. Default V for a SeparableStencil and W for the others, where
         jumps of the coefficient need it: there W visits twice from the second coarse level on, for little.
     smoother : {"red_black", "chebyshev"}
         Red-black Gauss-Seidel in fused passes, or Chebyshev-Jacobi of degree 2 a sweep.
@@ -138,7 +139,7 @@ class Multigrid:
 
     def __init__(
         self,
-        A: SeparableStencil | VariableStencil,
+        A: SeparableStencil | VariableStencil | CompactStencil,
         *,
         cycle: Cycle | None = None,
         smoother: Smoother = "red_black",
@@ -148,10 +149,10 @@ class Multigrid:
         threads: int | None = None,
     ) -> None:
         started = time.perf_counter()
-        if not isinstance(A, (SeparableStencil, VariableStencil)):
+        if not isinstance(A, SeparableStencil | VariableStencil | CompactStencil):
             raise ValueError(
-                f"A is a {type(A).__name__}: expected a SeparableStencil or a VariableStencil; for a sparse matrix use "
-                "ruge_stuben(A) or smoothed_aggregation(A)"
+                f"A is a {type(A).__name__}: expected a SeparableStencil, VariableStencil or CompactStencil; for a "
+                "sparse matrix use ruge_stuben(A) or smoothed_aggregation(A)"
             )
         if cycle is None:
             cycle = "V" if isinstance(A, SeparableStencil) else "W"

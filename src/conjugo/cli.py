@@ -13,13 +13,18 @@ COMMANDS = {
     "compare": ("compare", "every method on one problem: a table and a convergence plot"),
     "fem": ("poisson_fem", "finite elements on unstructured meshes (extra fem)"),
     "mpi": ("poisson_mpi", "distributed solves under mpiexec, equal to the serial answer (extra fem)"),
+    "train": ("train", "train a model by name; without a name it lists them (extra learned)"),
+    "smoke": ("smoke", "a plume of smoke among solids: every method on the same pressure solves"),
     "bench": ("bench", "speed and memory beside SciPy, PyAMG and PETSc"),
     "tune-heat": ("tune_heat", "tune CG while the heat equation is stepped, against fixed settings and an oracle"),
     "tune-sor": ("tune_sor", "learn relaxation factors for a stream of shifted Laplacians"),
     "tune-fem": ("tune_fem", "tune PETSc inside a dolfinx time loop (extra fem)"),
     "warmup": ("warmup", "compile the kernels once, so that later runs start at once"),
 }
-"""Sub-command: its module in `conjugo.cases`, and a line of help."""
+"""Sub-command: its module in `conjugo.cases`, and a line of help; `train` has modules of its own in `TRAINING`."""
+
+TRAINING: dict[str, tuple[str, str]] = {}
+"""Name for `conjugo train`: its module in `conjugo.cases`, and a line of help."""
 
 
 def usage() -> str:
@@ -28,6 +33,13 @@ def usage() -> str:
     head = f"conjugo {conjugo.__version__}: classical and learned solvers for partial differential equations"
     tail = "Each takes --help, and all but warmup take --fast. Results go to runs/<case>/<time>/."
     return "\n".join([head, "", *lines, "", tail])
+
+
+def training_usage() -> str:
+    """Return the list of models that can be trained."""
+    lines = [f"  conjugo train {name:<12}{summary}" for name, (_, summary) in TRAINING.items()]
+    tail = "Each takes --help and --fast. torchrun starts it on several processes: see docs/training.md."
+    return "\n".join(["conjugo train NAME trains a model; the names:", "", *lines, "", tail])
 
 
 def main(args: list[str] | None = None) -> int:
@@ -53,12 +65,35 @@ def main(args: list[str] | None = None) -> int:
     if args[0] not in COMMANDS:
         print(f"conjugo: there is no command {args[0]!r}; these exist: {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    if args[0] == "train":
+        return train(args[1:])
+    return run(COMMANDS[args[0]][0], args[1:], f"conjugo {args[0]}")
+
+
+def train(args: list[str]) -> int:
+    """Run the training case that the first argument names; return its exit code."""
+    if args and args[0] in ("-h", "--help"):
+        print(training_usage())
+        return 0
+    if not args:
+        print(training_usage(), file=sys.stderr)
+        return 2
+    if args[0] not in TRAINING:
+        print(f"conjugo train: there is no model {args[0]!r}; these exist: {', '.join(TRAINING)}", file=sys.stderr)
+        return 2
+    return run(TRAINING[args[0]][0], args[1:], f"conjugo train {args[0]}", threads=("OPENBLAS_NUM_THREADS",))
+
+
+def run(
+    module: str, args: list[str], prog: str, threads: tuple[str, ...] = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+) -> int:
+    """Run a case with one thread for those libraries that no variable tells otherwise; return its exit code."""
+    for name in threads:
         os.environ.setdefault(name, "1")  # before NumPy loads: BLAS threads on short vectors cost up to a hundredfold
     from conjugo.cases.launch import launch
 
-    case = import_module(f"conjugo.cases.{COMMANDS[args[0]][0]}")
-    return launch(case.Config, case.main, args[1:], f"conjugo {args[0]}")
+    case = import_module(f"conjugo.cases.{module}")
+    return launch(case.Config, case.main, args, prog)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,11 @@ def test_binned_contexts_on_shifted_laplacians(variance: str, mean: float) -> No
     contexts, _, table = sor_table(variance)
     runs = []
     for s in range(4):
-        learner = BinnedContexts(lambda j, s=s: TsallisINF(20, least=1.0, seed=100 * s + j), 5, LOW, 0.65)
+
+        def make(j: int, s: int = s) -> TsallisINF:
+            return TsallisINF(20, least=1.0, seed=100 * s + j)
+
+        learner = BinnedContexts(make, 5, LOW, 0.65)
         runs.append(replay(learner, table, contexts).mean())
     assert np.mean(runs) == pytest.approx(mean, rel=0.03)
 
