@@ -16,7 +16,7 @@ TOLL = 3e-6
 """Seconds that passing through a tuned solver takes where nothing is weighed."""
 
 GRANT = 3.0
-"""Times the default's cost that may be risked before anything is saved."""
+"""Times the default's recent cost that may be risked before anything is saved."""
 
 
 def rehearse(learner: Any, context: Any) -> None:
@@ -40,6 +40,10 @@ def rehearse(learner: Any, context: Any) -> None:
         learner.predictions(context)
 
 
+LOUD = 2.0
+"""Growth of the default's cost that ends a nap."""
+
+
 class Ledger:
     """Says whether exploration can be paid for, and when it is not worth its own overhead.
 
@@ -56,6 +60,8 @@ class Ledger:
         What the default would have cost so far: measured where it ran, predicted elsewhere.
     spent : float
         What was spent, failed attempts and overhead included.
+    recent : float
+        What the default costs these days.
 
     Examples
     --------
@@ -70,6 +76,7 @@ class Ledger:
             raise ValueError(f"allowance = {allowance}: expected a part of the default's cost, such as 0.02")
         self.allowance, self.toll = float(allowance), toll
         self.base, self.spent, self.steps = 0.0, 0.0, 0
+        self.recent = self._quiet = 0.0
         self.nap, self.left = FIRST_NAP, 0.0
         self._window, self._saved_before = 0, 0.0
         self._refreshed = 0.0
@@ -81,8 +88,7 @@ class Ledger:
 
     def affords(self, loss: float) -> bool:
         """Whether an attempt that may lose `loss` can be paid for."""
-        grant = GRANT * self.base / max(1, self.steps)
-        return self.saved + self.allowance * self.base + grant >= loss
+        return self.saved + self.allowance * self.base + GRANT * self.recent >= loss
 
     def wants_refresh(self, loss: float) -> bool:
         """Whether the default should be measured again: that may take a hundredth of what is spent."""
@@ -100,15 +106,15 @@ class Ledger:
         """
         self.base += default
         self.spent += spent
+        self.recent += 0.1 * (default - self.recent) if self.steps else default
         self.steps += 1
         if was_default:
             self._refreshed = self.spent
         self._window += 1
         if self._window >= WINDOW:
             self._look()
-        elif not self.affords(0.0):  # until the allowance has grown by some systems' worth
-            typical = self.base / max(1, self.steps)
-            lacking = 3.0 * typical - self.saved - (self.allowance * self.base + GRANT * typical)
+        if self.left <= 0 and not self.affords(0.0):  # until the allowance has grown by some systems' worth
+            lacking = 3.0 * self.recent - self.saved - (self.allowance * self.base + GRANT * self.recent)
             self._lie_down(lacking / max(self.allowance, 1e-3))
 
     def _look(self) -> None:
@@ -118,12 +124,12 @@ class Ledger:
         if gained > 0:
             self.nap = FIRST_NAP
         elif self.steps > 4 * WINDOW:
-            self._lie_down(self.nap * self.base / max(1, self.steps))
+            self._lie_down(self.nap * self.recent)
             self.nap = min(2 * self.nap, LONGEST_NAP)
 
     def _lie_down(self, length: float) -> None:
         """Begin a nap, for so much of the default's cost."""
-        self.left, self._window = length, 0
+        self.left, self._window, self._quiet = length, 0, self.recent
 
     def wake(self) -> None:
         """End a nap, over or because something new has come."""
@@ -132,10 +138,11 @@ class Ledger:
     def slept(self, cost: float) -> None:
         """Enter a system that the default solved while nothing was weighed."""
         self.base += cost
+        self.recent += 0.1 * (cost - self.recent)
         self.spent += cost + self.toll
         self.steps += 1
         self.left -= cost
-        if self.left <= 0:
+        if self.left <= 0 or (self.recent > LOUD * self._quiet and self.affords(0.0)):
             self.wake()
 
     def state(self) -> dict[str, Any]:
