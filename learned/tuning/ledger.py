@@ -12,7 +12,7 @@ time in a row."""
 WINDOW = 32
 """Systems after which the savings are looked at."""
 
-TOLL = 3e-6
+TOLL = 6e-6
 """Seconds that passing through a tuned solver takes where nothing is weighed."""
 
 GRANT = 3.0
