@@ -334,6 +334,8 @@ def picture(found: Sequence[Tables], races: Sequence[Race]) -> Figure:
         b.set_yscale("log")
         b.set_title(f"{r.name}: seconds so far", fontsize=10)
         b.legend(frameon=False, fontsize=8)
+    for ax in (a, b, c, d):
+        ax.set_visible(ax.has_data())
     return figure
 
 
