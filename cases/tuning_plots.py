@@ -17,6 +17,7 @@ _CYCLE = [COLOURS[name] for name in ("multigrid + Krylov", "algebraic multigrid"
 _OWN = {
     "best fixed": "#7F7F7F",
     "default": "#000000",
+    "SSOR-CG": "#BBBBBB",
     "TunedSolver": COLOURS["multigrid"],
     "Thompson + model": COLOURS["Krylov"],
     "Thompson": COLOURS["algebraic multigrid"],
