@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Protocol
 
 from conjugo import solvers
@@ -80,9 +81,23 @@ def symmetric_grid(problem: LinearProblem) -> bool:
     return on_grid(problem) and symmetric(problem)
 
 
+def learned_grid(problem: LinearProblem) -> bool:
+    """Whether A is a symmetric stencil with varying coefficients, of a dimension with shipped weights."""
+    if not (isinstance(problem.A, VariableStencil | CompactStencil) and symmetric(problem)):
+        return False
+    home = find_spec("conjugo.learned")
+    folder = Path(home.origin).parent / "weights" if home is not None and home.origin else Path()
+    return (folder / f"stencil{len(problem.A.grid_shape)}d.safetensors").is_file()
+
+
 def needs_symmetry(method: Method) -> bool:
     """Whether a method suits symmetric problems only."""
-    return method.suits in (symmetric, symmetric_grid)
+    return method.suits in (symmetric, symmetric_grid, learned_grid, connected)
+
+
+def connected(problem: LinearProblem) -> bool:
+    """Whether A is symmetric and singular once at most: PETSc's ICC never ends its set-up on closed pockets."""
+    return symmetric(problem) and (problem.nullspace is None or problem.nullspace.shape[1] == 1)
 
 
 def regular(problem: LinearProblem) -> bool:
@@ -148,7 +163,7 @@ def choose(names: Sequence[str], problem: LinearProblem) -> list[Method]:
     chosen = [m for m in METHODS if m.name in names or m.family in names]
     for method in chosen:
         if not method.installed and method.name in names:
-            extra = "amg" if method.package == "pyamg" else "fem"
+            extra = {"pyamg": "amg", "torch": "learned"}.get(method.package, "fem")
             raise ImportError(f"method {method.name!r} needs {method.package}: pip install conjugo[{extra}]")
     return [method for method in chosen if method.installed]
 
@@ -167,6 +182,20 @@ def krylov(name: str, preconditioner: Callable[[Any], Any] | None = None, **opti
 def solvers_named(name: str, **options: Any) -> Callable[[Any], Any]:
     """Return the preconditioner factory of this name, looked up when it is called."""
     return lambda A: getattr(solvers, name)(A, **options)
+
+
+def deflated(preconditioner: Callable[[Any], Any]) -> Setup:
+    """Set up conjugate gradients that are deflated by the blocks of the grid."""
+
+    def setup(problem: LinearProblem) -> Solve:
+        from conjugo.cases.subdomains import subdomain_vectors
+        from conjugo.solvers.krylov.deflated import Deflation
+
+        deflation = Deflation(problem.A, subdomain_vectors(problem))
+        solve: Solve = partial(solvers.deflated_cg, problem.A, M=preconditioner(problem.A), W=deflation)
+        return solve
+
+    return setup
 
 
 def stationary(name: str, **options: Any) -> Setup:
@@ -197,6 +226,13 @@ def multigrid(**options: Any) -> Setup:
 def cycle(**options: Any) -> Callable[[Any], Any]:
     """Return the set-up of a multigrid cycle as a preconditioner."""
     return lambda A: solvers.Multigrid(A, **options)
+
+
+def learned_cycle(A: Any) -> Any:
+    """Set up the learned V-cycle with the shipped weights; torch is imported only here."""
+    from conjugo.learned.preconditioners.learned_multigrid import LearnedMultigrid
+
+    return LearnedMultigrid(A)
 
 
 def fast_poisson(**options: Any) -> Setup:
@@ -277,18 +313,21 @@ METHODS: tuple[Method, ...] = (
     Method("multigrid chebyshev", "multigrid", multigrid(smoother="chebyshev"), symmetric_grid),
     Method("multigrid float64", "multigrid", multigrid(precision="float64"), symmetric_grid),
     Method("cg + multigrid", "multigrid + Krylov", krylov("cg", cycle(symmetric=True)), symmetric_grid),
+    Method("cg + multigrid x2", "multigrid + Krylov", krylov("cg", cycle(symmetric=True, sweeps=2)), symmetric_grid),
     Method("fcg + multigrid", "multigrid + Krylov", krylov("fcg", cycle()), symmetric_grid),
     Method("fgmres + multigrid", "multigrid + Krylov", krylov("fgmres", cycle()), symmetric_grid),
+    Method("cg + learned multigrid", "learned", krylov("cg", learned_cycle), learned_grid, "torch"),
     Method("splu", "direct", on_matrix(lambda A: solvers.splu(A).solve)),
     Method("ruge-stuben", "algebraic multigrid", on_matrix(lambda A: solvers.ruge_stuben(A).solve), symmetric, "pyamg"),
     Method("smoothed aggregation", "algebraic multigrid",
            on_matrix(lambda A: solvers.smoothed_aggregation(A).solve), symmetric, "pyamg"),
     Method("petsc cg + gamg", "PETSc", on_matrix(petsc("-ksp_type cg -pc_type gamg")), symmetric, "petsc4py"),
-    Method("petsc cg + icc", "PETSc", on_matrix(petsc("-ksp_type cg -pc_type icc")), symmetric, "petsc4py"),
+    Method("petsc cg + icc", "PETSc", on_matrix(petsc("-ksp_type cg -pc_type icc")), connected, "petsc4py"),
     Method("petsc mumps", "PETSc", on_matrix(petsc("-ksp_type preonly -pc_type lu -pc_factor_mat_solver_type mumps")),
            package="petsc4py"),
     Method("cg + mic", "preconditioned CG", krylov("cg", solvers_named("mic")), symmetric),
     Method("cg + ic0", "preconditioned CG", krylov("cg", solvers_named("ic0")), symmetric),
+    Method("deflated cg + ic0", "preconditioned CG", deflated(solvers_named("ic0")), symmetric_grid),
     Method("cg + ssor", "preconditioned CG", krylov("cg", solvers_named("ssor", omega=1.5)), symmetric),
     Method("cg + chebyshev", "preconditioned CG", krylov("cg", solvers_named("chebyshev_preconditioner")), symmetric),
     Method("cg + jacobi", "preconditioned CG", krylov("cg", solvers_named("jacobi")), symmetric),

@@ -29,8 +29,9 @@ COLOURS = {
     "stationary": "#CC79A7",
     "algebraic multigrid": "#56B4E9",
     "PETSc": "#7F7F7F",
+    "learned": "#5B2A86",
 }
-"""Okabe and Ito's colours (their yellow is too faint on white; grey stands for it)."""
+"""Okabe and Ito's colours (their yellow is too faint on white; grey stands for it), and violet for learned methods."""
 
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)), (0, (8, 2, 1, 2, 1, 2)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")

@@ -90,9 +90,9 @@ class Run:
         write(path, lambda beside: beside.write_text(text + "\n"))
         return path
 
-    def plot(self, figure: Figure) -> Path:
-        """Write plot.png and return its path."""
-        path = self.folder / "plot.png"
+    def plot(self, figure: Figure, name: str = "plot") -> Path:
+        """Write plot.png, or another picture beside it, and return its path."""
+        path = self.folder / f"{name}.png"
         write(path, lambda beside: figure.savefig(beside, format="png", dpi=160))
         return path
 

@@ -159,9 +159,11 @@ def level_tables(shape: tuple[int, ...], compact: bool, device: str) -> LevelTab
     deal[places(coarse)] = padded
     half = len(directions(grid.dimensions, True))
     rows_a, rows_p = (1 + len(grid.directions)) * grid.parts, 3 + len(grid.weights)
-    tensors = [torch.tensor(x, device=device) for x in (place, *_transfers(grid, place), padded, deal)]
+    where, up, up_weights, down, down_weights, inner, dealt = (
+        torch.tensor(x, device=device) for x in (place, *_transfers(grid, place), padded, deal)
+    )
     return LevelTables(
-        grid, coarse, tensors[0], colours, *tensors[1:5], tensors[5], tensors[6].reshape(coarse.parts, -1),
+        grid, coarse, where, colours, up, up_weights, down, down_weights, inner, dealt.reshape(coarse.parts, -1),
         Terms(galerkin_terms(grid), (1 + half, rows_a, rows_p)),
         [Terms(weight_terms(grid, kind), (rows_p, rows_a, rows_p)) for kind in grid.kinds],
     )  # fmt: skip

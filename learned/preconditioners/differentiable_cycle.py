@@ -17,6 +17,8 @@ from conjugo.solvers.multigrid.parity import directions
 from conjugo.solvers.multigrid.terms import sum_terms
 
 _EPS = 16 * float(np.finfo(np.float64).eps)
+_NULL = 1e-12
+"""Eigenvalues of the coarsest operator, scaled to unit diagonals, below which a direction belongs to its null space."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +84,7 @@ class DifferentiableCycle:
             if math.prod(shape) <= coarsest or min(shape) < 4:
                 break
             padded = torch.cat([product, product.new_zeros(batch, product.shape[1], 1)], dim=-1)
-            a = padded[..., tables.deal.flatten()]
+            a = padded.index_select(-1, tables.deal.flatten())
         self.inverse = _coarsest(product[..., tables.coarse_places], shape)
 
     @staticmethod
@@ -93,13 +95,16 @@ class DifferentiableCycle:
         if net is None:
             return p, None
         logits, omega = net(tables.grid, a.detach(), p)
+        if logits.requires_grad:
+            logits.register_hook(_finite_rows)
+            omega.register_hook(_finite_rows)
         return reweigh(tables.grid, p, logits), omega
 
     def product(self, x: Tensor) -> Tensor:
         """A x on the finest level, x of shape (batch, vectors, nodes)."""
         level, out = self.levels[0], torch.zeros_like(x)
         for colour, entries in zip(level.tables.colours, level.entries, strict=True):
-            y = entries.diagonal * x[..., colour.nodes] + _neighbours(x, colour, entries)
+            y = entries.diagonal * x.index_select(-1, colour.nodes) + _neighbours(x, colour, entries)
             out = out.index_copy(-1, colour.nodes, y)
         return out
 
@@ -112,32 +117,42 @@ class DifferentiableCycle:
             x = _relaxed(x, b, colour, entries)
         r = torch.zeros_like(b)
         for colour, entries in pairs[:-1]:
-            y = b[..., colour.nodes] - _neighbours(x, colour, entries) - entries.diagonal * x[..., colour.nodes]
+            y = (
+                b.index_select(-1, colour.nodes)
+                - _neighbours(x, colour, entries)
+                - entries.diagonal * x.index_select(-1, colour.nodes)
+            )
             r = r.index_copy(-1, colour.nodes, y)
         children = level.tables.children
-        coarse = (level.down * r[..., children.flatten()].reshape(*r.shape[:2], *children.shape)).sum(-2)
+        coarse = (level.down * r.index_select(-1, children.flatten()).reshape(*r.shape[:2], *children.shape)).sum(-2)
         if depth + 1 == len(self.levels):
             e = torch.einsum("bij,bqj->bqi", self.inverse, coarse)
         else:
             e = self(coarse, depth + 1)
         parents = level.tables.parents
-        x = x + (level.up * e[..., parents.flatten()].reshape(*e.shape[:2], *parents.shape)).sum(-2)
+        x = x + (level.up * e.index_select(-1, parents.flatten()).reshape(*e.shape[:2], *parents.shape)).sum(-2)
         for colour, entries in reversed(pairs):
             x = _relaxed(x, b, colour, entries)
         return x
 
 
+def _finite_rows(gradient: Tensor) -> Tensor:
+    """Zero for the problems of a batch whose gradient is not finite, so that one cannot spoil a training step."""
+    good = torch.isfinite(gradient).flatten(1).all(1).reshape(-1, *(1,) * (gradient.ndim - 1))
+    return torch.where(good, gradient, 0.0)
+
+
 def _neighbours(x: Tensor, colour: Colour, entries: Entries) -> Tensor:
     """Couplings times neighbours."""
-    near = x[..., colour.neighbours.flatten()].reshape(*x.shape[:2], *colour.neighbours.shape)
+    near = x.index_select(-1, colour.neighbours.flatten()).reshape(*x.shape[:2], *colour.neighbours.shape)
     return (entries.couplings * near).sum(-2)
 
 
 def _relaxed(x: Tensor, b: Tensor, colour: Colour, entries: Entries) -> Tensor:
     """x after the nodes of one colour are relaxed."""
-    new = (b[..., colour.nodes] - _neighbours(x, colour, entries)) * entries.inverse
+    new = (b.index_select(-1, colour.nodes) - _neighbours(x, colour, entries)) * entries.inverse
     if entries.omega is not None:
-        old = x[..., colour.nodes]
+        old = x.index_select(-1, colour.nodes)
         new = old + entries.omega * (new - old)
     return x.index_copy(-1, colour.nodes, new)
 
@@ -147,13 +162,15 @@ def _level(tables: LevelTables, a: Tensor, p: Tensor, omega: Tensor | None) -> D
     weights = torch.cat([p.flatten(1), p.new_zeros(p.shape[0], 1)], dim=1)
     entries = []
     for colour in tables.colours:
-        diagonal = flat[:, None, colour.diagonal]
+        diagonal = flat.index_select(1, colour.diagonal)[:, None]
         inverse = torch.where(diagonal > 0, 1 / torch.where(diagonal > 0, diagonal, 1.0), 0.0)
-        couplings = flat[:, colour.couplings.flatten()].reshape(a.shape[0], 1, *colour.couplings.shape)
-        factor = None if omega is None or not colour.relaxed else omega.flatten(1)[:, None, colour.weights]
+        couplings = flat.index_select(1, colour.couplings.flatten()).reshape(a.shape[0], 1, *colour.couplings.shape)
+        factor = (
+            None if omega is None or not colour.relaxed else omega.flatten(1).index_select(1, colour.weights)[:, None]
+        )
         entries.append(Entries(couplings, diagonal, inverse, factor))
-    up = weights[:, tables.parent_weights.flatten()].reshape(a.shape[0], 1, *tables.parent_weights.shape)
-    down = weights[:, tables.child_weights.flatten()].reshape(a.shape[0], 1, *tables.child_weights.shape)
+    up = weights.index_select(1, tables.parent_weights.flatten()).reshape(a.shape[0], 1, *tables.parent_weights.shape)
+    down = weights.index_select(1, tables.child_weights.flatten()).reshape(a.shape[0], 1, *tables.child_weights.shape)
     return DifferentiableLevel(tables, entries, up, down)
 
 
@@ -228,11 +245,12 @@ def _coarsest(rows: Tensor, shape: tuple[int, ...]) -> Tensor:
     empty = diagonal <= 0
     half = torch.where(empty, 1.0, diagonal).rsqrt()
     scaled = A * half[:, :, None] * half[:, None, :] + torch.diag_embed(empty.to(A.dtype))
-    constant = torch.where(empty, 0.0, 1 / half)
-    constant = constant / torch.linalg.norm(constant, dim=1, keepdim=True)
-    singular = A.sum((1, 2)).abs() <= 1e-10 * A.abs().sum((1, 2))
-    scaled = scaled + singular[:, None, None] * constant[:, :, None] * constant[:, None, :]
-    return torch.linalg.inv(scaled) * half[:, :, None] * half[:, None, :]
+    with torch.no_grad():  # add the projector on the null space (constants on cut-off components): regular then
+        values, vectors = torch.linalg.eigh(torch.nan_to_num(scaled, 0.0, 0.0, 0.0))
+        null = vectors * (values < _NULL).to(A.dtype)[:, None, :]
+    scaled = scaled + null @ null.mT
+    inverse: Tensor = torch.linalg.inv(scaled)
+    return inverse * half[:, :, None] * half[:, None, :]
 
 
 def batched(arrays: Sequence[np.ndarray], device: str) -> Tensor:

@@ -72,7 +72,7 @@ def term_products(a: Tensor, p: Tensor, terms: Terms) -> Tensor:
     """
     if a.dtype != torch.float64 or p.dtype != torch.float64:
         raise ValueError(f"a is {a.dtype} and p is {p.dtype}: expected float64, because high contrasts cancel")
-    result: Tensor = _Products.apply(a, p, terms)  # type: ignore[no-untyped-call]
+    result: Tensor = _Products.apply(a, p, terms)
     return result
 
 

@@ -21,7 +21,12 @@ import conjugo
 from conjugo.learned.training.devices import find_device
 from conjugo.learned.training.files import write_whole
 
-MODELS: dict[str, str] = {}
+MODELS: dict[str, str] = {
+    "DirectionNet": "conjugo.learned.preconditioners.dcdm:DirectionNet",
+    "MultilevelNet": "conjugo.learned.preconditioners.multilevel:MultilevelNet",
+    "block_net": "conjugo.learned.preconditioners.block_net:BlockNet",
+    "stencil_net": "conjugo.learned.preconditioners.stencil_net:StencilNet",
+}
 """Name in a file: "module:Class", imported when such a file is loaded. The only classes that a file can call."""
 
 KEY = "conjugo"

@@ -80,7 +80,7 @@ def slabs(shape: Sequence[int], seed: int) -> LinearProblem:
 
 
 def medium(k: Medium, shape: Sequence[int], seed: int, *, contrast: float) -> LinearProblem:
-    """Return -div(k grad u) = white noise on cells, each side a Dirichlet or a Neumann wall, the first always Dirichlet.
+    """Return -div(k grad u) = white noise on cells, sides Dirichlet or Neumann at random, the first always Dirichlet.
 
     Parameters
     ----------

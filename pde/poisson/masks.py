@@ -207,7 +207,7 @@ def slabs(shape: Sequence[int], *, pitch: float = 12.0, opening: float = 4.0, se
     """Return a maze: solid walls one cell thick about `pitch` cells apart, each with a gap `opening` cells wide.
 
     Walls stand across an axis drawn by the seed; the gap is a slot across one other axis, at a random place. All fluid
-    is connected, without air: singular with solid walls.
+    is connected, without air: singular with solid walls. On one axis, where nothing leads around a wall, there is none.
 
     Raises
     ------
@@ -223,8 +223,8 @@ def slabs(shape: Sequence[int], *, pitch: float = 12.0, opening: float = 4.0, se
     if not pitch >= 2 or not opening >= 1:
         raise ValueError(f"pitch = {pitch} and opening = {opening} cells: expected at least 2 and 1")
     cells = enclosed(shape)
-    if cells.ndim < 2:
-        raise ValueError(f"shape = {tuple(shape)}: expected 2 or 3 axes; a wall across one axis leaves no way around")
+    if cells.ndim == 1:
+        return cells
     rng = np.random.default_rng(seed)
     across = int(rng.integers(cells.ndim))
     n = cells.shape[across]

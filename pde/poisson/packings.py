@@ -70,9 +70,7 @@ def packed_balls(grid: Grid, *, diameter: float = 6.0, gap: float = 1.0, jitter:
     return inside
 
 
-def fibres(
-    grid: Grid, *, width: float = 2.5, length: float = 40.0, density: float = 0.15, seed: int = 0
-) -> Mask:
+def fibres(grid: Grid, *, width: float = 2.5, length: float = 40.0, density: float = 0.15, seed: int = 0) -> Mask:
     """Mark the unknowns inside straight fibres of random place and direction, which cross and touch.
 
     Parameters

@@ -80,6 +80,20 @@ def _assign_product(out: Floats, a: Floats, b: Floats) -> None:
 
 
 @njit(fastmath=_FAST, boundscheck=False)
+def _damp(out: Floats, t: Floats, d: Floats, omega: Floats) -> None:
+    """out = (1 - omega) out + omega t d, in which omega = 1 is exact."""
+    for i in range(out.size):
+        out[i] = (1 - omega[i]) * out[i] + omega[i] * (t[i] * d[i])
+
+
+@njit(fastmath=_FAST, boundscheck=False)
+def _assign_damped(out: Floats, t: Floats, d: Floats, omega: Floats) -> None:
+    """out = omega t d: `_damp` from a zero guess."""
+    for i in range(out.size):
+        out[i] = omega[i] * (t[i] * d[i])
+
+
+@njit(fastmath=_FAST, boundscheck=False)
 def _assign_residual(out: Floats, t: Floats, d: Floats, x: Floats) -> None:
     """out = t - x / d where d != 0 (d is the inverse diagonal: 0 marks a ghost)."""
     for i in range(out.size):
@@ -88,8 +102,8 @@ def _assign_residual(out: Floats, t: Floats, d: Floats, x: Floats) -> None:
 
 @njit(
     _signatures(
-        "void(real[:,::1], real[:,::1], real[:,::1], real[:,:,::1], real[:,::1], int64[:,::1], int64[:,:,:,::1],"
-        " int64[:,::1], int64, int64, int64)"
+        "void(real[:,::1], real[:,::1], real[:,::1], real[:,:,::1], real[:,::1], real[:,::1], int64[:,::1],"
+        " int64[:,:,:,::1], int64[:,::1], int64, int64, int64)"
     ),
     cache=True,
     nogil=True,
@@ -102,6 +116,7 @@ def wave(
     r: Floats,
     k: Floats,
     dinv: Floats,
+    omega: Floats,
     stages: Table,
     steps: Table,
     counts: Table,
@@ -112,6 +127,7 @@ def wave(
     """Run the stages (kind, sub-grid, position, variant of steps) over the flat range, each `position` lags late.
 
     Kind 0 relaxes a sub-grid, kind 1 writes its residual into r. Variant 1 leaves out neighbours that are still zero.
+    `omega` holds a relaxation factor for every node, or no row where all are 1.
     """
     scratch = np.empty(_BLOCK, dtype=x.dtype)
     behind = lag * stages[stages.shape[0] - 1, 2]
@@ -128,7 +144,11 @@ def wave(
                 t = scratch[: last - first]
                 _assign(t, b[s, first:last])
                 _less_neighbours(t, x, k, steps[variant, s], counts[variant, s], s, first, last)
-                if kind == 0:
+                if kind == 0 and omega.shape[0] > 0 and variant == 0:
+                    _damp(x[s, first:last], t, dinv[s, first:last], omega[s, first:last])
+                elif kind == 0 and omega.shape[0] > 0:
+                    _assign_damped(x[s, first:last], t, dinv[s, first:last], omega[s, first:last])
+                elif kind == 0:
                     _assign_product(x[s, first:last], t, dinv[s, first:last])
                 else:
                     _assign_residual(r[s, first:last], t, dinv[s, first:last], x[s, first:last])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,6 +16,9 @@ from conjugo.solvers.multigrid.galerkin import galerkin, interpolation
 from conjugo.solvers.multigrid.parity import Direction, Parity, directions
 from conjugo.solvers.operators.compact import CompactStencil
 from conjugo.solvers.operators.variable import VariableStencil
+
+type Floats = NDArray[np.float64]
+type Weigh = Callable[[Parity, Floats, Floats], tuple[Floats, Floats | None]]
 
 TWICE = range(1, 5)
 """Depths whose coarser level a W-cycle visits twice."""
@@ -41,6 +45,9 @@ class BlackBoxHierarchy:
     dtype : dtype
         Precision of the two finest levels; set-up and coarser levels are in float64, because a residual formed in
         float32 at a second visit is noise where the contrast is high.
+    weigh : callable, optional
+        `weigh(grid, a, p)` returns other interpolation weights and relaxation factors (or None) for a level; see
+        `galerkin.interpolation` and `Level`. Needs symmetric = True and sweeps = 1.
 
     Raises
     ------
@@ -88,8 +95,11 @@ class BlackBoxHierarchy:
         sweeps: int = 1,
         symmetric: bool = False,
         dtype: np.dtype[np.floating] | type = np.float32,
+        weigh: Weigh | None = None,
     ) -> None:
         _check(A, cycle, smoother, sweeps)
+        if weigh is not None and (not symmetric or sweeps != 1):
+            raise ValueError(f"weigh with symmetric = {symmetric}, sweeps = {sweeps}: expected True and 1")
         self.dtype: np.dtype[np.floating] = np.dtype(dtype)
         self.symmetric = symmetric and cycle != "F"
         self.kind = cycle
@@ -100,9 +110,12 @@ class BlackBoxHierarchy:
         while math.prod(grid.shape) > DENSE and _halvable(grid):
             a = deal(grid, rows)
             p = interpolation(grid, a, eps)
+            omega = None
+            if weigh is not None:
+                p, omega = weigh(grid, a, p)
             product = galerkin(grid, a, p)
             precision = self.dtype if len(self.levels) <= TWICE.start else np.dtype(np.float64)
-            level = Level(grid, a, p, sweeps=sweeps, symmetric=symmetric, dtype=precision)
+            level = Level(grid, a, p, sweeps=sweeps, symmetric=symmetric, dtype=precision, omega=omega)
             self.levels.append(level)
             self.grid_shapes.append(grid.shape)
             grid, rows = coarser(grid, product)

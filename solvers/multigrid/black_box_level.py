@@ -31,6 +31,9 @@ class Level:
         Whether the colours run backwards in post-smoothing.
     dtype : dtype
         Precision of the cycle.
+    omega : (parts, size), optional
+        Relaxation factors. The last colour before and the first after the coarse correction keeps 1, because its
+        residual is taken to be zero. Default 1 everywhere.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class Level:
         sweeps: int,
         symmetric: bool,
         dtype: np.dtype[np.floating],
+        omega: NDArray[np.floating] | None = None,
     ) -> None:
         self.grid = grid
         parts = grid.parts
@@ -50,6 +54,11 @@ class Level:
         np.divide(1.0, diag, out=self.dinv, where=diag > 0, casting="same_kind")
         self.k = a[parts:].astype(dtype).reshape(len(grid.directions), parts, grid.size)
         self.w = p[2:-1].astype(dtype)
+        self.omega: NDArray[np.floating] | None = None
+        if omega is not None:
+            self.omega = np.array(omega, dtype=dtype, order="C")
+            self.omega[grid.colours[-1]] = 1.0
+        self._factors = np.zeros((0, grid.size), dtype=dtype) if self.omega is None else self.omega
         self.x = np.zeros((parts, grid.size), dtype=dtype)
         self.b = np.zeros((parts, grid.size), dtype=dtype)
         self.r = np.zeros((parts, grid.size), dtype=dtype)
@@ -68,7 +77,7 @@ class Level:
     @property
     def nbytes(self) -> int:
         """Bytes of this level's arrays."""
-        return sum(v.nbytes for v in (self.dinv, self.k, self.w, self.x, self.b, self.r, self.coarse))
+        return sum(v.nbytes for v in (self.dinv, self.k, self.w, self.x, self.b, self.r, self.coarse, self._factors))
 
     @staticmethod
     def _stages(order: list[list[int]], sweeps: int, zero: bool, rough: set[int]) -> NDArray[np.int64]:
@@ -84,7 +93,7 @@ class Level:
         """All stages in one wavefront; stage by stage where threads or periodic ghosts need it."""
         grid = self.grid
         tables = (self.steps, self.counts, grid.lag)
-        arrays = (self.x, self.b, self.r, self.k, self.dinv)
+        arrays = (self.x, self.b, self.r, self.k, self.dinv, self._factors)
         if (get_threads() == 1 or self.x.size < SERIAL) and not any(grid.periodic):
             wave(*arrays, stages, *tables, *grid.range)
             return

@@ -165,11 +165,14 @@ class Multigrid:
         self._name = f"{cycle}({sweeps}, {sweeps}) {smoother}"
         self._threads = threads
         options = {"cycle": cycle, "smoother": smoother, "sweeps": sweeps, "symmetric": symmetric}
-        self._hierarchy = _hierarchy(self._A, **options, dtype=np.dtype(precision))
+        self._hierarchy = self._make(**options, dtype=np.dtype(precision))
         self.symmetric = self._hierarchy.symmetric
         self._r = np.empty(A.grid_shape, dtype=precision)
         self._z = np.empty(A.grid_shape, dtype=precision)
         self.setup_seconds = time.perf_counter() - started
+
+    def _make(self, **options: Any) -> Hierarchy:
+        return _hierarchy(self._A, **options)
 
     @property
     def shape(self) -> tuple[int, int]:

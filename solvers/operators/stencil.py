@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any, Self
 
@@ -19,6 +20,12 @@ SERIAL_BELOW = 100_000
 """Unknowns below which a second thread costs more than it brings."""
 
 _FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
+
+
+@cache
+def _cuda_products() -> Any:
+    """Module of the fused products of CUDA tensors, or None where triton is not installed."""
+    return import_module("conjugo.solvers.triton.products") if find_spec("triton") else None
 
 
 class Stencil:
@@ -193,6 +200,8 @@ class Stencil:
     def __matmul__(self, x: Array) -> Array:
         if not isinstance(x, np.ndarray) and is_array_api_obj(x):
             self._check_rows(x)
+            if getattr(x, "is_cuda", False) and (cuda := _cuda_products()) is not None and cuda.offers(self, x):
+                return cuda.multiply(self, x, self._copies)
             block = x.reshape((*self.grid_shape, -1))
             return self._sliced(block).reshape(tuple(x.shape))
         x = np.asarray(x)

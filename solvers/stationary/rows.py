@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from conjugo.solvers.operators.compact import CompactStencil
 from conjugo.solvers.operators.protocol import LinearOperator
 from conjugo.solvers.operators.separable import SeparableStencil
 from conjugo.solvers.operators.variable import VariableStencil
@@ -110,7 +111,7 @@ def entries_of(A: LinearOperator, method: str) -> sp.csr_array:
     >>> entries_of(np.eye(2), "doc").nnz
     2
     """
-    if isinstance(A, SeparableStencil | VariableStencil):
+    if isinstance(A, SeparableStencil | VariableStencil | CompactStencil):
         matrix = A.tocsr()
     elif sp.issparse(A):
         matrix = sp.csr_array(A, copy=True)

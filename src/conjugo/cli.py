@@ -11,6 +11,7 @@ import conjugo
 COMMANDS = {
     "solve": ("poisson", "solve one problem, or your own matrix, by one or several methods"),
     "compare": ("compare", "every method on one problem: a table and a convergence plot"),
+    "learned": ("compare_learned", "learned preconditioners against the best classical ones, class by class"),
     "fem": ("poisson_fem", "finite elements on unstructured meshes (extra fem)"),
     "mpi": ("poisson_mpi", "distributed solves under mpiexec, equal to the serial answer (extra fem)"),
     "train": ("train", "train a model by name; without a name it lists them (extra learned)"),
@@ -23,7 +24,11 @@ COMMANDS = {
 }
 """Sub-command: its module in `conjugo.cases`, and a line of help; `train` has modules of its own in `TRAINING`."""
 
-TRAINING: dict[str, tuple[str, str]] = {}
+TRAINING: dict[str, tuple[str, str]] = {
+    "dcdm": ("train_dcdm", "a direction network for flexible conjugate gradients"),
+    "multigrid": ("train_multigrid", "the set-up network of the learned V-cycle"),
+    "basis": ("train_basis", "a network that proposes local coarse vectors for enriched multigrid"),
+}
 """Name for `conjugo train`: its module in `conjugo.cases`, and a line of help."""
 
 
