@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -65,6 +65,23 @@ class Cells:
     def region(self, cell: Cell) -> int | Cell:
         """Return the larger region of a cell."""
         return cell[0] // REGION if len(cell) == 1 else tuple([place // REGION for place in cell])
+
+    def ends(self, regions: Collection[int | Cell] | None) -> tuple[float, float]:
+        """Return the ends of all contexts from the first to the last of some regions; all numbers where there are none.
+
+        Parameters
+        ----------
+        regions : collection of regions or None
+            Of a one-dimensional range; None for any context.
+        """
+        if self._line is None:
+            return -math.inf, math.inf
+        if regions is None:
+            return -1e300, 1e300  # NaN and infinity are not among them
+        places = [place for place in regions if isinstance(place, int)]
+        low, scale = self._line
+        first, last = min(places) * REGION / scale + low, (max(places) + 1) * REGION / scale + low
+        return -1e300 if min(places) == 0 else first, 1e300 if max(places) == BINS // REGION - 1 else last
 
     def middle(self, share: float) -> float | None:
         """Return the context at a share of a one-dimensional range; None for others."""

@@ -10,9 +10,9 @@ FIRST_NAP, LONGEST_NAP = 64, 8192
 time in a row."""
 
 WINDOW = 32
-"""Systems after which the savings are looked at."""
+"""Systems after which it is looked at what there is to save."""
 
-TOLL = 6e-6
+TOLL = 2e-6
 """Seconds that passing through a tuned solver takes where nothing is weighed."""
 
 GRANT = 3.0
@@ -40,6 +40,9 @@ def rehearse(learner: Any, context: Any) -> None:
         learner.predictions(context)
 
 
+WORTH = 0.03
+"""Part of the default's cost below which nothing is to be won."""
+
 LOUD = 2.0
 """Growth of the default's cost that ends a nap."""
 
@@ -62,6 +65,8 @@ class Ledger:
         What was spent, failed attempts and overhead included.
     recent : float
         What the default costs these days.
+    pays : float
+        Part of the default's cost that was saved of late where the best choice solved.
 
     Examples
     --------
@@ -78,7 +83,9 @@ class Ledger:
         self.base, self.spent, self.steps = 0.0, 0.0, 0
         self.recent = self._quiet = 0.0
         self.nap, self.left = FIRST_NAP, 0.0
-        self._window, self._saved_before = 0, 0.0
+        self.pays = 0.0
+        self._window = 0
+        self._promised = self._due = 0.0
         self._refreshed = 0.0
 
     @property
@@ -88,13 +95,18 @@ class Ledger:
 
     def affords(self, loss: float) -> bool:
         """Whether an attempt that may lose `loss` can be paid for."""
+        if self.allowance == math.inf:
+            return True
         return self.saved + self.allowance * self.base + GRANT * self.recent >= loss
 
     def wants_refresh(self, loss: float) -> bool:
         """Whether the default should be measured again: that may take a hundredth of what is spent."""
         return self.allowance < math.inf and 0.01 * (self.spent - self._refreshed) > max(loss, 0.0)
 
-    def record(self, default: float, spent: float, *, was_default: bool = False) -> None:
+    def record(
+        self, default: float, spent: float, *, was_default: bool = False, promised: float | None = None,
+        was_best: bool = False,
+    ) -> None:  # fmt: skip
         """Enter a system.
 
         Parameters
@@ -103,27 +115,37 @@ class Ledger:
             What the default would have cost, and what was spent.
         was_default : bool
             Whether the default solved it at once.
+        promised : float, optional
+            What the best choice was expected to save; by default what was saved.
+        was_best : bool
+            Whether the best choice, not the default, solved it.
         """
         self.base += default
         self.spent += spent
         self.recent += 0.1 * (default - self.recent) if self.steps else default
         self.steps += 1
+        self._promised += default - spent if promised is None else promised
+        self._due += default
         if was_default:
             self._refreshed = self.spent
+        if was_best:
+            self.pays += 0.1 * (max(-1.0, 1.0 - spent / max(default, 1e-300)) - self.pays)
         self._window += 1
+        if self.allowance == math.inf:
+            return
         if self._window >= WINDOW:
             self._look()
-        if self.left <= 0 and not self.affords(0.0):  # until the allowance has grown by some systems' worth
+        if self.left <= 0 and not self.affords(0.0) and self.pays < WORTH:  # until the allowance has grown
             lacking = 3.0 * self.recent - self.saved - (self.allowance * self.base + GRANT * self.recent)
             self._lie_down(lacking / max(self.allowance, 1e-3))
 
     def _look(self) -> None:
-        """Lie down after a window that saved nothing."""
-        gained, self._window = self.saved - self._saved_before, 0
-        self._saved_before = self.saved
-        if gained > 0:
+        """Lie down after a window in which nothing was to be saved."""
+        gain = self._promised > (WORTH * self._due if self.toll else 0.0)
+        self._window, self._promised, self._due = 0, 0.0, 0.0
+        if gain:
             self.nap = FIRST_NAP
-        elif self.steps > 4 * WINDOW:
+        elif self.steps > 2 * WINDOW:
             self._lie_down(self.nap * self.recent)
             self.nap = min(2 * self.nap, LONGEST_NAP)
 
@@ -133,14 +155,14 @@ class Ledger:
 
     def wake(self) -> None:
         """End a nap, over or because something new has come."""
-        self.left, self._window, self._saved_before = 0.0, 0, self.saved
+        self.left, self._window, self._promised, self._due = 0.0, 0, 0.0, 0.0
 
-    def slept(self, cost: float) -> None:
-        """Enter a system that the default solved while nothing was weighed."""
+    def slept(self, cost: float, systems: int = 1) -> None:
+        """Enter systems that the default solved while nothing was weighed, and what they cost."""
         self.base += cost
-        self.recent += 0.1 * (cost - self.recent)
-        self.spent += cost + self.toll
-        self.steps += 1
+        self.recent += (1.0 - 0.9**systems) * (cost / systems - self.recent)
+        self.spent += cost + self.toll * systems
+        self.steps += systems
         self.left -= cost
         if self.left <= 0 or (self.recent > LOUD * self._quiet and self.affords(0.0)):
             self.wake()

@@ -12,12 +12,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from conjugo.learned.tuning.arms import Candidate, find, places_of, shape_of
+from conjugo.learned.tuning.arms import Candidate, find, places_of
 from conjugo.learned.tuning.cells import Cell, Cells, Ends
 from conjugo.learned.tuning.learner import Context, Learner
-from conjugo.learned.tuning.ledger import FIRST_NAP, TOLL, Ledger, rehearse
+from conjugo.learned.tuning.ledger import FIRST_NAP, LOUD, TOLL, WORTH, Ledger, rehearse
+from conjugo.learned.tuning.rates import Rates
 from conjugo.learned.tuning.relaxation_model import RelaxationModel
 from conjugo.learned.tuning.report import Report, load_state, save_state
+from conjugo.learned.tuning.runner import Runner, is_closer, whole_work
 from conjugo.learned.tuning.thompson import ThompsonSampling
 from conjugo.solvers.krylov.split_cg import small_cg
 from conjugo.solvers.result import SolveResult
@@ -29,6 +31,9 @@ WARM = 3
 
 LONGEST_CRUISE = 32
 """Systems in one context that are solved by the same choice before it is weighed again."""
+
+TRIAL = 1.2
+"""Times the best choice's expected cost at which a trial of something else is given up."""
 
 
 class TunedSolver:
@@ -66,10 +71,11 @@ class TunedSolver:
     Notes
     -----
     A candidate other than the default is tried only while what was saved so far, and the allowance, pay for what may be
-    lost; its iterations are capped. A failed attempt counts as its cap, and the default then solves the system. Set-up
-    counts: as a whole in the account, and shared over `every` systems in what is learned. In seconds a choice is kept
-    for a while in each cell of the context, so that weighing costs little, and where nothing is saved the default
-    solves alone for longer and longer. Memory does not grow with the number of systems.
+    lost. In seconds, iterations are learned, and `Rates` turns them into seconds; a trial is given up at 1.2 times what
+    the best choice is expected to cost, counts as what its residual promises, and the best choice goes on from where
+    the trial came. In iterations a failed attempt counts as its cap. A choice is kept for a while in each cell of the
+    context, so that weighing costs little, and where nothing is to be saved the default solves alone for longer and
+    longer. Memory does not grow with the number of systems.
 
     References
     ----------
@@ -120,6 +126,9 @@ class TunedSolver:
         self.cells = Cells(context)
         if model is not None:
             model.bind(self.candidates)
+        self._priced = cost == "seconds" and learner is None
+        self.rates = Rates(self._groups, [c.every if c.factory is not None else 1 for c in self.candidates])
+        self._runner = Runner(self.candidates, clock)
         if learner is None:
             places, groups = places_of(self.candidates), self._groups
             learner = ThompsonSampling(places, low, high, groups=groups, prior=model, seed=seed)
@@ -129,14 +138,14 @@ class TunedSolver:
         self.learner = learner
         count = len(self.candidates)
         self.plays, self.failures, self.costs = np.zeros(count, int), np.zeros(count, int), np.zeros(count)
-        self._pace, self._iterations = np.zeros(count), 0.0
-        self._setups, self._last_setup = np.zeros(count), 0.0
+        self._iterations, self._drift = 0.0, 1.0
         self._taught = np.zeros(len(names), dtype=bool)
-        self.overhead = self.regret = self.setup_seconds = 0.0
+        self.overhead = self.regret = 0.0
         self.looks = self.asleep = 0
         self._choices: dict[Cell, list[Any]] = {}
         self._weighed: set[int | Cell] = set()
-        self._made: dict[int, tuple[Any, int]] = {}
+        self._quick = cost == "seconds" and self.candidates[self.default].factory is None and self.cells.dimension < 2
+        self._nap: list[float] | None = None  # seconds left, systems, seconds of the last ones, ends of the contexts
 
     @property
     def has_context(self) -> bool:
@@ -168,6 +177,19 @@ class TunedSolver:
         SolveResult
             `details["candidate"]` is the label of what solved it; `details["failed"]` of what was tried before.
         """
+        nap = self._nap
+        if nap is not None:
+            if nap[3] == -math.inf or (isinstance(context, float) and nap[3] <= context <= nap[4]):  # type: ignore[operator]
+                result = self._direct(A, b, x0, rtol=rtol, atol=atol, maxiter=maxiter, **self._constant)
+                seconds = result.seconds
+                result.details["candidate"] = self._default_label
+                nap[0] -= seconds
+                nap[1] += 1.0
+                nap[2] += 0.1 * (seconds - nap[2])
+                if nap[0] <= 0.0 or nap[2] > nap[5]:
+                    self._settle()
+                return result  # type: ignore[no-any-return]
+            self._settle()
         place = self.cells(context)
         region = self.cells.region(place)
         ledger = self.ledger
@@ -182,29 +204,47 @@ class TunedSolver:
             return self._look(started, A, b, x0, context, options)
         arm, base, expected, least = self._weigh(place, context)
         self.overhead += self._clock() - started
-        result, value = self._attempt(arm, base, A, b, x0, options, context, place)
+        result, value = self._attempt(arm, base, least, A, b, x0, options, context, place)
         spent = self._spent(started, result.details["iterations_in_all"])
         used = arm == self.default
-        ledger.record(value if used or base is None else base, spent, was_default=used)
+        best = expected is not None and least is not None and expected <= least
+        promised = None if base is None or least is None or not self._priced else base - least
+        ledger.record(value if used or base is None else base * self._drift, spent, was_default=used,
+                      promised=promised, was_best=best and not used)  # fmt: skip
+        if expected is not None and (used or best):
+            self._drift += 0.03 * (min(2.0, max(0.5, value / expected)) - self._drift)
         if least is not None:
             self.regret += spent - least
         if expected is not None and spent > 2 * expected and place in self._choices:
             self._choices[place][0] = 0  # not as it was: weigh again next time
         return result
 
+    @property
+    def setup_seconds(self) -> float:
+        """Seconds that set-ups took."""
+        return self._runner.setup_seconds
+
     def _asleep(self, A: Any, b: Any, x0: Any, rtol: float, atol: float, maxiter: int | None) -> SolveResult:
-        """Solve by the default, and weigh nothing; the solver's own clock does."""
-        candidate = self.candidates[self.default]
-        if candidate.factory is None:
-            result = candidate.method(A, b, x0, rtol=rtol, atol=atol, maxiter=maxiter, **candidate.parameters)
-            if not isinstance(result, SolveResult):
-                result = candidate.judged(A, b, result, {"rtol": rtol, "atol": atol})
-            result.details["candidate"] = self._default_label
-        else:
-            result = self._run(self.default, A, b, x0, {"rtol": rtol, "atol": atol, "maxiter": maxiter})
+        """Solve by the default, and weigh nothing; the next ones go straight to it."""
+        result = self._run(self.default, A, b, x0, {"rtol": rtol, "atol": atol, "maxiter": maxiter})
         self.asleep += 1
-        self.ledger.slept(float(result.iterations) if self.cost == "iterations" else result.seconds + self._last_setup)
+        cost = float(result.iterations) if self.cost == "iterations" else self._runner.took + self._runner.setup
+        self.ledger.slept(cost)
+        if self._quick and self.ledger.left > 0 and "info" not in result.details and result.seconds > 0:
+            ends = self.cells.ends(self._weighed) if self.ledger.affords(0.0) else self.cells.ends(None)
+            candidate = self.candidates[self.default]
+            self._direct, self._constant = candidate.method, dict(candidate.parameters)
+            usual = self.ledger.recent
+            self._nap = [self.ledger.left, 0.0, usual, *ends, LOUD * usual if self.ledger.affords(0.0) else math.inf]
         return result
+
+    def _settle(self) -> None:
+        """Enter the systems that went straight to the default."""
+        if self._nap is not None:
+            (left, systems, *_), self._nap = self._nap, None
+            if systems:
+                self.asleep += int(systems)
+                self.ledger.slept(self.ledger.left - left, int(systems))
 
     def _look(self, started: float, A: Any, b: Any, x0: Any, context: Context, options: dict[str, Any]) -> SolveResult:
         """Solve by plain conjugate gradients, for the model."""
@@ -228,104 +268,134 @@ class TunedSolver:
             return kept[2], kept[3], kept[4], kept[5]
         if self.plays[self.default] < WARM:
             return self.default, None, None, None
-        arm = self.learner.choose(context)
         costs = self._predictions(context)
-        base, least = float(costs[self.default]), float(costs.min())
-        best = int(costs.argmin())
+        base, best = float(costs[self.default]), int(costs.argmin())
+        if self._priced and costs[best] > (1.0 - WORTH) * base:
+            best = self.default
+        least = float(costs[best])
+        arm = self._draw(context, costs) if self._priced else self.learner.choose(context)
         new = not math.isfinite(costs[arm])
+        risk = TRIAL * min(base, 2 * least) if new and self._priced else base if new else max(0.0, costs[arm] - base)
         if self.ledger.wants_refresh(base - least):
             arm = self.default
-        elif not self.ledger.affords(base if new else max(0.0, float(costs[arm]) - base)):
-            arm = best if self.ledger.affords(0.0) else self.default
-        expected = None if new else float(costs[arm])
+        elif not self.ledger.affords(risk):
+            arm = best if self.ledger.affords(0.0) or self.ledger.pays > WORTH else self.default
+        expected = float(costs[arm]) if math.isfinite(costs[arm]) else None
         if self.cost == "seconds" and arm == best:
             length = min(LONGEST_CRUISE, (kept[1] if kept else 0) + 1)
             self._choices[place] = [length, length, arm, base, expected, least]
         return arm, base, expected, least
+
+    def _draw(self, context: Context, costs: NDArray[np.float64]) -> int:
+        """Choose by seconds: a method that was never tried, or what is cheapest in a draw."""
+        for group in range(len(self._taught)):
+            if not self._taught[group]:
+                members = [i for i, g in enumerate(self._groups) if g == group]
+                told = None if self.model is None else self.model(context)
+                if told is not None and np.isfinite(told[members]).all():
+                    return members[int(told[members].argmin())]
+                return members[len(members) // 2]
+        assert isinstance(self.learner, ThompsonSampling)
+        drawn = self.rates.seconds(self.learner.draw(context))
+        return int(np.where(np.isfinite(costs), drawn, np.inf).argmin())
 
     def _predictions(self, context: Context) -> NDArray[np.float64]:
         """Expected costs; infinity for methods that were never tried."""
         ask = getattr(self.learner, "predictions", None)
         if ask is None:  # a learner without contexts: means so far
             return np.where(self.plays > 0, self.costs / np.maximum(self.plays, 1), np.inf)
-        return np.where(self._taught[self._groups], ask(context), np.inf)
+        told = self.rates.seconds(ask(context)) if self._priced else ask(context)
+        return np.where(self._taught[self._groups], told, np.inf)
 
     def _attempt(
-        self, arm: int, base: float | None, A: Any, b: Any, x0: Any, options: dict[str, Any], context: Context,
-        place: Cell,
+        self, arm: int, base: float | None, least: float | None, A: Any, b: Any, x0: Any, options: dict[str, Any],
+        context: Context, place: Cell,
     ) -> tuple[SolveResult, float]:  # fmt: skip
-        """Solve by a candidate, by the default where it fails, and learn what it cost; return that cost, too."""
-        limits = dict(options)
-        if arm != self.default and base is not None:
-            limits["maxiter"] = self._limit(arm, base, options["maxiter"])
+        """Solve by a candidate, by a better one where it fails, and learn what it cost; return that cost, too."""
+        limits, kept = dict(options), self._choices.get(place)
+        trial = self._priced and least is not None and arm != self.default and (kept is None or kept[2] != arm)
+        if arm != self.default and base is not None and least is not None:
+            limits["maxiter"] = self._limit(arm, TRIAL * least if trial else self.cap * base, options["maxiter"])
         started = self._clock()
         error: str | None = None
+        iterations, work, guess = 0, math.nan, x0
         try:
             result = self._run(arm, A, b, x0, limits)
-            failed = not result.converged
+            failed, iterations, work = not result.converged, result.iterations, self._runner.work(result)
         except (ValueError, RuntimeError, ArithmeticError, ImportError) as problem:
             if arm == self.default:
                 raise
             failed, error = True, str(problem)
-        iterations = 0 if error is not None else result.iterations
         value = self._spent(started, iterations, arm)
         self.plays[arm] += 1
         self.costs[arm] += value
         self.failures[arm] += failed
         fresh = self.cost == "seconds" and self.plays[arm] == 1 and self._first(arm)
+        learn = not fresh and (kept is None or kept[0] in (0, kept[1]) or self.cost == "iterations")
+        if self._priced and error is None and (learn or fresh):
+            self._time(arm, work)
         if failed and arm != self.default:
-            value = max(value, self.cap * base) if base is not None else value
             self._choices.pop(place, None)
-            logger.info("%s failed (%s): the default solves this system", self.candidates[arm].label, error)
-            tried = iterations
-            result = self._run(self.default, A, b, x0, options)
+            logger.info("%s failed (%s): another solves this system", self.candidates[arm].label, error)
+            if not self._priced:
+                value = max(value, self.cap * base) if base is not None else value
+            elif error is None:
+                work = whole_work(result, work, b, options["rtol"], options["atol"])
+                guess = result.x if is_closer(result) else x0
+            result = self._rescue(arm, A, b, guess, options, context)
             result.details["failed"] = self.candidates[arm].label
-            iterations = tried + result.iterations
+            iterations += result.iterations
         result.details["iterations_in_all"] = iterations
         done = self._clock()
-        kept = self._choices.get(place)
-        if not fresh and (kept is None or kept[0] in (0, kept[1]) or self.cost == "iterations"):
+        if learn:  # while a choice is kept, its first and its last system suffice
             self._taught[self._groups[arm]] = True
-            self.learner.update(arm, value, context)  # while a choice is kept, its first and its last system suffice
+            lesson = value if not self._priced else work if work == work else 4.0 * max(10.0, self._iterations)
+            self.learner.update(arm, lesson, context)
             if self.model is not None:
                 self.model.observe(context, A, result)
         self.overhead += self._clock() - done
         return result, value
 
+    def _rescue(self, arm: int, A: Any, b: Any, x0: Any, options: dict[str, Any], context: Context) -> SolveResult:
+        """Solve by the best candidate but the one that failed, and by the default if that fails."""
+        if self._priced and self._taught.any():
+            costs = self._predictions(context)
+            costs[arm] = math.inf
+            best = int(costs.argmin())
+            if best != self.default and math.isfinite(costs[best]):
+                try:
+                    result = self._run(best, A, b, x0, options)
+                    if result.converged:
+                        return result
+                except (ValueError, RuntimeError, ArithmeticError):
+                    logger.info("%s failed as well", self.candidates[best].label)
+        return self._run(self.default, A, b, x0, options)
+
+    def _time(self, arm: int, work: float) -> None:
+        """Learn what the last solve's iterations and its set-up took."""
+        self.rates.note(arm, work, self._runner.took)
+        if self._runner.setup > 0:
+            self.rates.note_setup(arm, self._runner.setup)
+
     def _first(self, arm: int) -> bool:
         """Whether no candidate of the same name was tried before: loading compiled code is no cost of the method."""
         return sum(int(n) for n, g in zip(self.plays, self._groups, strict=True) if g == self._groups[arm]) == 1
 
-    def _limit(self, arm: int, base: float, maxiter: int | None) -> int:
+    def _limit(self, arm: int, budget: float, maxiter: int | None) -> int:
         """Iterations at which an attempt is given up."""
         if self.cost == "iterations":
-            most = self.cap * base + 5
-        elif self._pace[arm] > 0:
-            most = self.cap * base / self._pace[arm] + 5
+            most = budget + 5
+        elif self._priced and self.rates.known(arm):
+            most = max(3.0, self.rates.work(arm, budget))
         else:
-            most = self.cap * self._iterations + 10
+            most = max(10.0, self._iterations * (1.0 if self._priced else self.cap) + 10)
         return int(min(most, math.inf if maxiter is None else maxiter, 10**9))
 
     def _run(self, arm: int, A: Any, b: Any, x0: Any, options: dict[str, Any]) -> SolveResult:
-        """Solve by one candidate, with a preconditioner that is made or kept."""
-        candidate, M = self.candidates[arm], None
-        if candidate.factory is not None:
-            M, made = self._made.get(arm, (None, -1))
-            if M is None or self.ledger.steps - made >= candidate.every or tuple(M.shape) != shape_of(A):
-                started = self._clock()
-                M = candidate.factory(A, **candidate.parameters)
-                self._last_setup = self._clock() - started
-                self.setup_seconds += self._last_setup
-                self._made[arm] = (M, self.ledger.steps)
-            else:
-                self._last_setup = 0.0
-        started = self._clock()
-        result = candidate.run(A, b, x0, M, **options)
-        pace = (self._clock() - started) / max(1, result.iterations)
-        self._pace[arm] = pace if self._pace[arm] == 0 else 0.8 * self._pace[arm] + 0.2 * pace
+        """Solve by one candidate."""
+        result = self._runner(arm, A, b, x0, options, self.ledger.steps)
         if arm == self.default:
             self._iterations = max(result.iterations, 0.9 * self._iterations)
-        result.details["candidate"] = candidate.label
         return result
 
     def _spent(self, started: float, iterations: int, arm: int | None = None) -> float:
@@ -335,9 +405,7 @@ class TunedSolver:
         seconds = self._clock() - started
         if arm is None or self.candidates[arm].factory is None or self.candidates[arm].every == 1:
             return seconds
-        if self._last_setup > 0:
-            self._setups[arm] = self._last_setup
-        return max(0.0, seconds - self._last_setup) + float(self._setups[arm]) / self.candidates[arm].every
+        return max(0.0, seconds - self._runner.setup) + self.rates.setup_share(arm, self._runner.setup)
 
     def best(self, context: Context = None) -> Candidate:
         """Return the candidate that is expected to cost least."""
@@ -345,15 +413,18 @@ class TunedSolver:
 
     def report(self) -> Report:
         """Say what was chosen, what was learned, and what it cost."""
+        self._settle()
         return Report.of(self)
 
     def state(self) -> dict[str, Any]:
         """Return everything learned, fit for JSON; preconditioners are made anew."""
+        self._settle()
         return {
             "candidates": [c.label for c in self.candidates],
             "learner": self.learner.state(),
             "model": None if self.model is None else self.model.state(),
             "ledger": self.ledger.state(),
+            "rates": self.rates.state(),
             "weighed": [place if isinstance(place, int) else list(place) for place in self._weighed],
             "choices": [[list(place), kept] for place, kept in self._choices.items()],
             **{name: getattr(self, name).tolist() for name in _ARRAYS},
@@ -379,7 +450,9 @@ class TunedSolver:
         self.learner.restore(state["learner"])
         if self.model is not None and state["model"] is not None:
             self.model.restore(state["model"])
+        self._nap = None
         self.ledger.restore(state["ledger"])
+        self.rates.restore(state["rates"])
         self._weighed = {place if isinstance(place, int) else tuple(place) for place in state["weighed"]}
         self._choices = {tuple(place): list(kept) for place, kept in state["choices"]}
         for name in _ARRAYS:
@@ -396,5 +469,5 @@ class TunedSolver:
         self.restore(load_state(Path(path)))
 
 
-_ARRAYS = ("plays", "failures", "costs", "_pace", "_setups", "_taught")
-_NUMBERS = ("looks", "asleep", "overhead", "regret", "setup_seconds", "_iterations")
+_ARRAYS = ("plays", "failures", "costs", "_taught")
+_NUMBERS = ("looks", "asleep", "overhead", "regret", "_iterations", "_drift")
