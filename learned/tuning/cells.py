@@ -9,10 +9,10 @@ import numpy as np
 
 from conjugo.learned.tuning.learner import Context
 
-BINS = 64
+BINS = 16
 """Cells of every context."""
 
-REGION = 8
+REGION = 2
 """Cells that count as one when it is asked whether a context is new."""
 
 type Ends = tuple[float | Sequence[float], float | Sequence[float]]
@@ -31,7 +31,7 @@ class Cells:
     --------
     >>> cells = Cells((0.0, 1.0))
     >>> cells(0.5), cells.region(cells(0.5)), Cells(None)(None)
-    ((32,), 4, ())
+    ((8,), 4, ())
     """
 
     def __init__(self, ends: Ends | None) -> None:

@@ -76,7 +76,7 @@ class Ledger:
     (0.5, True, False)
     """
 
-    def __init__(self, allowance: float = 0.04, *, toll: float = 0.0) -> None:
+    def __init__(self, allowance: float = 0.02, *, toll: float = 0.0) -> None:
         if not 0 <= allowance:
             raise ValueError(f"allowance = {allowance}: expected a part of the default's cost, such as 0.02")
         self.allowance, self.toll = float(allowance), toll

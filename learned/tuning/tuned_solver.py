@@ -102,7 +102,7 @@ class TunedSolver:
         default: int | str = 0,
         context: Ends | None = None,
         cost: Literal["seconds", "iterations"] = "seconds",
-        allowance: float = 0.04,
+        allowance: float = 0.02,
         cap: float = 3.0,
         model: RelaxationModel | None = None,
         learner: Learner | None = None,
@@ -282,7 +282,7 @@ class TunedSolver:
             arm = best if self.ledger.affords(0.0) or self.ledger.pays > WORTH else self.default
         expected = float(costs[arm]) if math.isfinite(costs[arm]) else None
         if self.cost == "seconds" and arm == best:
-            length = min(LONGEST_CRUISE, (kept[1] if kept else 0) + 1)
+            length = min(LONGEST_CRUISE, 2 * kept[1] if kept else 1)
             self._choices[place] = [length, length, arm, base, expected, least]
         return arm, base, expected, least
 
