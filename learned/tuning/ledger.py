@@ -43,6 +43,9 @@ def rehearse(learner: Any, context: Any) -> None:
 WORTH = 0.03
 """Part of the default's cost below which nothing is to be won."""
 
+REFRESH = 0.003
+"""Part of what is spent that may be lost to measuring the default again."""
+
 LOUD = 2.0
 """Growth of the default's cost that ends a nap."""
 
@@ -100,8 +103,8 @@ class Ledger:
         return self.saved + self.allowance * self.base + GRANT * self.recent >= loss
 
     def wants_refresh(self, loss: float) -> bool:
-        """Whether the default should be measured again: that may take a hundredth of what is spent."""
-        return self.allowance < math.inf and 0.01 * (self.spent - self._refreshed) > max(loss, 0.0)
+        """Whether the default should be measured again: that may lose a few thousandths of what is spent."""
+        return self.allowance < math.inf and REFRESH * (self.spent - self._refreshed) > max(loss, 0.0)
 
     def record(
         self, default: float, spent: float, *, was_default: bool = False, promised: float | None = None,

@@ -116,7 +116,9 @@ class Rates:
 
     def state(self) -> dict[str, Any]:
         """Return what was measured, fit for JSON."""
-        return {name: [None if v != v else v for v in np.ravel(getattr(self, name)).tolist()] for name in _ARRAYS}
+        return {
+            name: [None if math.isnan(v) else v for v in np.ravel(getattr(self, name)).tolist()] for name in _ARRAYS
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a saved state."""

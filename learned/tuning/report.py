@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -97,32 +94,3 @@ class Report:
         for context, label in self.learned:
             lines.append(f"  {label}" if context is None else f"  context {context:.4g}: {label}")
         return "\n".join(lines)
-
-
-def save_state(state: dict[str, Any], path: Path) -> None:
-    """Write a state as JSON, whole or not at all.
-
-    Parameters
-    ----------
-    state : dict
-        Of plain numbers, strings, lists and dicts.
-    path : Path
-        Where.
-    """
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text(json.dumps(state))
-    os.replace(beside, path)
-
-
-def load_state(path: Path) -> dict[str, Any]:
-    """Read a state.
-
-    Raises
-    ------
-    ValueError
-        If the file holds none.
-    """
-    state = json.loads(path.read_text())
-    if not isinstance(state, dict) or "learner" not in state:
-        raise ValueError(f"{path} holds no state of a tuned solver: expected what TunedSolver.save wrote")
-    return state

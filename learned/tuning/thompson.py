@@ -67,7 +67,7 @@ class ThompsonSampling:
     With the mean squared errors e and e_0 of both over the last n <= 200 rounds (each at most 9 times the mean, and
     both means at least 0.1^2), the prior is dropped once n/2 log(e / (1.4 e_0)) > 10: noise alone does not do that. It
     goes on learning, and is taken up again by the same rule: a bound may be rough where A is nearly the identity, and
-    good where it matters. A cost of zero counts as half the smallest positive one. O(m^2 + arms m) a round and in memory.
+    good where it matters. A cost of zero counts as half the smallest positive one. O(m^2 + arms m) time and memory.
 
     References
     ----------

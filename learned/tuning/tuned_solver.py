@@ -13,13 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conjugo.learned.tuning.arms import Candidate, find, places_of
+from conjugo.learned.tuning.attempts import TRIAL, Attempts
 from conjugo.learned.tuning.cells import Cell, Cells, Ends
 from conjugo.learned.tuning.learner import Context, Learner
 from conjugo.learned.tuning.ledger import FIRST_NAP, LOUD, TOLL, WORTH, Ledger, rehearse
 from conjugo.learned.tuning.rates import Rates
 from conjugo.learned.tuning.relaxation_model import RelaxationModel
-from conjugo.learned.tuning.report import Report, load_state, save_state
-from conjugo.learned.tuning.runner import Runner, is_closer, whole_work
+from conjugo.learned.tuning.report import Report
+from conjugo.learned.tuning.runner import Runner
+from conjugo.learned.tuning.saved_state import load_state, restore_to, save_state, state_of
 from conjugo.learned.tuning.thompson import ThompsonSampling
 from conjugo.solvers.krylov.split_cg import small_cg
 from conjugo.solvers.result import SolveResult
@@ -29,14 +31,11 @@ logger = logging.getLogger(__name__)
 WARM = 3
 """Systems that the default solves before anything else is tried."""
 
-LONGEST_CRUISE = 32
+LONGEST_CRUISE = 64
 """Systems in one context that are solved by the same choice before it is weighed again."""
 
-TRIAL = 1.2
-"""Times the best choice's expected cost at which a trial of something else is given up."""
 
-
-class TunedSolver:
+class TunedSolver(Attempts):
     """Solve a sequence of related systems by whichever method and parameters turn out best.
 
     Parameters
@@ -179,7 +178,7 @@ class TunedSolver:
         """
         nap = self._nap
         if nap is not None:
-            if nap[3] == -math.inf or (isinstance(context, float) and nap[3] <= context <= nap[4]):  # type: ignore[operator]
+            if nap[3] == -math.inf or (isinstance(context, float) and nap[3] <= context <= nap[4]):
                 result = self._direct(A, b, x0, rtol=rtol, atol=atol, maxiter=maxiter, **self._constant)
                 seconds = result.seconds
                 result.details["candidate"] = self._default_label
@@ -234,7 +233,7 @@ class TunedSolver:
             ends = self.cells.ends(self._weighed) if self.ledger.affords(0.0) else self.cells.ends(None)
             candidate = self.candidates[self.default]
             self._direct, self._constant = candidate.method, dict(candidate.parameters)
-            usual = self.ledger.recent
+            usual = max(self.ledger.recent, result.seconds)
             self._nap = [self.ledger.left, 0.0, usual, *ends, LOUD * usual if self.ledger.affords(0.0) else math.inf]
         return result
 
@@ -307,106 +306,6 @@ class TunedSolver:
         told = self.rates.seconds(ask(context)) if self._priced else ask(context)
         return np.where(self._taught[self._groups], told, np.inf)
 
-    def _attempt(
-        self, arm: int, base: float | None, least: float | None, A: Any, b: Any, x0: Any, options: dict[str, Any],
-        context: Context, place: Cell,
-    ) -> tuple[SolveResult, float]:  # fmt: skip
-        """Solve by a candidate, by a better one where it fails, and learn what it cost; return that cost, too."""
-        limits, kept = dict(options), self._choices.get(place)
-        trial = self._priced and least is not None and arm != self.default and (kept is None or kept[2] != arm)
-        if arm != self.default and base is not None and least is not None:
-            limits["maxiter"] = self._limit(arm, TRIAL * least if trial else self.cap * base, options["maxiter"])
-        started = self._clock()
-        error: str | None = None
-        iterations, work, guess = 0, math.nan, x0
-        try:
-            result = self._run(arm, A, b, x0, limits)
-            failed, iterations, work = not result.converged, result.iterations, self._runner.work(result)
-        except (ValueError, RuntimeError, ArithmeticError, ImportError) as problem:
-            if arm == self.default:
-                raise
-            failed, error = True, str(problem)
-        value = self._spent(started, iterations, arm)
-        self.plays[arm] += 1
-        self.costs[arm] += value
-        self.failures[arm] += failed
-        fresh = self.cost == "seconds" and self.plays[arm] == 1 and self._first(arm)
-        learn = not fresh and (kept is None or kept[0] in (0, kept[1]) or self.cost == "iterations")
-        if self._priced and error is None and (learn or fresh):
-            self._time(arm, work)
-        if failed and arm != self.default:
-            self._choices.pop(place, None)
-            logger.info("%s failed (%s): another solves this system", self.candidates[arm].label, error)
-            if not self._priced:
-                value = max(value, self.cap * base) if base is not None else value
-            elif error is None:
-                work = whole_work(result, work, b, options["rtol"], options["atol"])
-                guess = result.x if is_closer(result) else x0
-            result = self._rescue(arm, A, b, guess, options, context)
-            result.details["failed"] = self.candidates[arm].label
-            iterations += result.iterations
-        result.details["iterations_in_all"] = iterations
-        done = self._clock()
-        if learn:  # while a choice is kept, its first and its last system suffice
-            self._taught[self._groups[arm]] = True
-            lesson = value if not self._priced else work if work == work else 4.0 * max(10.0, self._iterations)
-            self.learner.update(arm, lesson, context)
-            if self.model is not None:
-                self.model.observe(context, A, result)
-        self.overhead += self._clock() - done
-        return result, value
-
-    def _rescue(self, arm: int, A: Any, b: Any, x0: Any, options: dict[str, Any], context: Context) -> SolveResult:
-        """Solve by the best candidate but the one that failed, and by the default if that fails."""
-        if self._priced and self._taught.any():
-            costs = self._predictions(context)
-            costs[arm] = math.inf
-            best = int(costs.argmin())
-            if best != self.default and math.isfinite(costs[best]):
-                try:
-                    result = self._run(best, A, b, x0, options)
-                    if result.converged:
-                        return result
-                except (ValueError, RuntimeError, ArithmeticError):
-                    logger.info("%s failed as well", self.candidates[best].label)
-        return self._run(self.default, A, b, x0, options)
-
-    def _time(self, arm: int, work: float) -> None:
-        """Learn what the last solve's iterations and its set-up took."""
-        self.rates.note(arm, work, self._runner.took)
-        if self._runner.setup > 0:
-            self.rates.note_setup(arm, self._runner.setup)
-
-    def _first(self, arm: int) -> bool:
-        """Whether no candidate of the same name was tried before: loading compiled code is no cost of the method."""
-        return sum(int(n) for n, g in zip(self.plays, self._groups, strict=True) if g == self._groups[arm]) == 1
-
-    def _limit(self, arm: int, budget: float, maxiter: int | None) -> int:
-        """Iterations at which an attempt is given up."""
-        if self.cost == "iterations":
-            most = budget + 5
-        elif self._priced and self.rates.known(arm):
-            most = max(3.0, self.rates.work(arm, budget))
-        else:
-            most = max(10.0, self._iterations * (1.0 if self._priced else self.cap) + 10)
-        return int(min(most, math.inf if maxiter is None else maxiter, 10**9))
-
-    def _run(self, arm: int, A: Any, b: Any, x0: Any, options: dict[str, Any]) -> SolveResult:
-        """Solve by one candidate."""
-        result = self._runner(arm, A, b, x0, options, self.ledger.steps)
-        if arm == self.default:
-            self._iterations = max(result.iterations, 0.9 * self._iterations)
-        return result
-
-    def _spent(self, started: float, iterations: int, arm: int | None = None) -> float:
-        """What was spent since; for learning, with a set-up shared over the systems that it serves."""
-        if self.cost == "iterations":
-            return float(iterations)
-        seconds = self._clock() - started
-        if arm is None or self.candidates[arm].factory is None or self.candidates[arm].every == 1:
-            return seconds
-        return max(0.0, seconds - self._runner.setup) + self.rates.setup_share(arm, self._runner.setup)
-
     def best(self, context: Context = None) -> Candidate:
         """Return the candidate that is expected to cost least."""
         return self.candidates[int(self._predictions(context).argmin())]
@@ -419,17 +318,7 @@ class TunedSolver:
     def state(self) -> dict[str, Any]:
         """Return everything learned, fit for JSON; preconditioners are made anew."""
         self._settle()
-        return {
-            "candidates": [c.label for c in self.candidates],
-            "learner": self.learner.state(),
-            "model": None if self.model is None else self.model.state(),
-            "ledger": self.ledger.state(),
-            "rates": self.rates.state(),
-            "weighed": [place if isinstance(place, int) else list(place) for place in self._weighed],
-            "choices": [[list(place), kept] for place, kept in self._choices.items()],
-            **{name: getattr(self, name).tolist() for name in _ARRAYS},
-            **{name: getattr(self, name) for name in _NUMBERS},
-        }
+        return state_of(self)
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a saved state.
@@ -444,21 +333,8 @@ class TunedSolver:
         ValueError
             If the candidates differ.
         """
-        labels = [c.label for c in self.candidates]
-        if state["candidates"] != labels:
-            raise ValueError(f"the state has the candidates {state['candidates']}: expected {labels}")
-        self.learner.restore(state["learner"])
-        if self.model is not None and state["model"] is not None:
-            self.model.restore(state["model"])
         self._nap = None
-        self.ledger.restore(state["ledger"])
-        self.rates.restore(state["rates"])
-        self._weighed = {place if isinstance(place, int) else tuple(place) for place in state["weighed"]}
-        self._choices = {tuple(place): list(kept) for place, kept in state["choices"]}
-        for name in _ARRAYS:
-            setattr(self, name, np.array(state[name]))
-        for name in _NUMBERS:
-            setattr(self, name, state[name])
+        restore_to(self, state)
 
     def save(self, path: Path | str) -> None:
         """Write the state to a file, whole or not at all."""
@@ -467,7 +343,3 @@ class TunedSolver:
     def load(self, path: Path | str) -> None:
         """Read a state that `save` wrote."""
         self.restore(load_state(Path(path)))
-
-
-_ARRAYS = ("plays", "failures", "costs", "_taught")
-_NUMBERS = ("looks", "asleep", "overhead", "regret", "_iterations", "_drift")

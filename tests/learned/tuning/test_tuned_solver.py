@@ -16,6 +16,7 @@ import scipy.sparse.linalg as spla
 
 from conjugo.learned.tuning import Candidate, RelaxationModel, TsallisINF, TunedKSP, TunedSolver, petsc_sweep, sweep
 from conjugo.learned.tuning.ledger import Ledger
+from conjugo.learned.tuning.rates import Rates
 from conjugo.pde import poisson
 from conjugo.pde.evolution import HeatSequence
 from conjugo.pde.evolution.heat import DT
@@ -93,7 +94,7 @@ def test_killed_and_resumed_it_ends_identical(tmp_path: Path) -> None:
     one, other = whole.state(), first.state()
     for key in ("overhead",):
         one.pop(key), other.pop(key)
-    one["_pace"] = other["_pace"] = None
+    one["rates"] = other["rates"] = None
     assert json.dumps(one) == json.dumps(other)
     with pytest.raises(ValueError, match="the state has the candidates"):
         TunedSolver(sweep("cg", cg)).load(tmp_path / "tuner.json")
@@ -270,10 +271,69 @@ def test_overhead_where_nothing_is_weighed() -> None:
     """Passing through a tuned solver that sleeps takes some microseconds."""
     done = SolveResult(np.ones(2), Status.CONVERGED, np.array([1.0, 0.0]), 1e-3, "a")
     solver = TunedSolver([*sweep("a", lambda A, b, x0, **o: done), *sweep("b", lambda A, b, x0, **o: done)])
-    solver.ledger.left = math.inf
+    solver.ledger.left = 1e9
     solver._weighed.add(())
     A, b = np.eye(2), np.ones(2)
     started = time.perf_counter()
     for _ in range(10_000):
         solver.solve(A, b)
-    assert (time.perf_counter() - started) / 10_000 < 10e-6
+    assert (time.perf_counter() - started) / 10_000 < 4e-6
+    assert solver.report().systems == 10_000
+
+
+def test_a_trial_is_given_up_and_its_work_is_not_lost() -> None:
+    """A candidate that needs too long is stopped; the next one goes on from where it came."""
+    starts: list[float] = []
+    clock = [0.0]
+
+    def slow(A: Any, b: Any, x0: Any = None, *, maxiter: int | None = None, **options: Any) -> SolveResult:
+        done = min(100, 100 if maxiter is None else maxiter)
+        clock[0] += 1e-3 * done
+        status = Status.CONVERGED if done == 100 else Status.MAX_ITERATIONS
+        return SolveResult(b * done / 100, status, np.geomspace(1.0, 10.0 ** (-0.08 * done), done + 1), 0.0, "slow")
+
+    def quick(A: Any, b: Any, x0: Any = None, **options: Any) -> SolveResult:
+        starts.append(0.0 if x0 is None else float(x0[0]))
+        clock[0] += 1e-2
+        return SolveResult(b, Status.CONVERGED, np.geomspace(1.0, 1e-9, 11), 1e-2, "quick")
+
+    solver = TunedSolver([*sweep("quick", quick), *sweep("slow", slow)], clock=lambda: clock[0])
+    for _ in range(200):
+        assert solver.solve(np.eye(2), np.ones(2), rtol=1e-8).converged
+    assert max(starts) > 0
+    assert clock[0] < 1.05 * 200 * 1e-2
+    assert solver.failures[1] == solver.plays[1] <= 4
+
+
+def test_it_wakes_where_the_context_is_new() -> None:
+    def made(pace: float) -> Any:
+        def method(A: Any, b: Any, x0: Any = None, **options: Any) -> SolveResult:
+            clock[0] += pace
+            return SolveResult(b, Status.CONVERGED, np.geomspace(1.0, 1e-9, 11), pace, "made")
+
+        return method
+
+    clock = [0.0]
+    solver = TunedSolver([*sweep("a", made(1e-3)), *sweep("b", made(2e-3))], context=(0.0, 1.0), clock=lambda: clock[0])
+    for step in range(400):
+        solver.solve(np.eye(2), np.ones(2), context=0.01 * (step % 5))
+    asleep, weighed = solver.report(), int(solver.plays.sum())
+    assert asleep.systems == 400
+    assert solver._nap is not None
+    solver.solve(np.eye(2), np.ones(2), context=0.9)
+    assert int(solver.plays.sum()) == weighed + 1
+    with pytest.raises(ValueError, match="context = nan"):
+        solver.solve(np.eye(2), np.ones(2), context=math.nan)
+
+
+def test_rates_part_the_fixed_cost_from_the_pace() -> None:
+    rates, rng = Rates([0, 0], [1, 5]), np.random.default_rng(0)
+    for _ in range(60):
+        work = float(rng.integers(5, 80))
+        disturbed = 20.0 if rng.random() < 0.1 else 1.0
+        rates.note(0, work, disturbed * (1e-3 + 1e-4 * work))
+    rates.note_setup(0, 0.01)
+    assert rates.seconds(np.array([10.0, 10.0])) == pytest.approx([0.012, 0.004], rel=0.15)
+    other = Rates([0, 0], [1, 5])
+    other.restore(json.loads(json.dumps(rates.state())))
+    assert other.seconds(np.array([10.0, 10.0])).tolist() == rates.seconds(np.array([10.0, 10.0])).tolist()
