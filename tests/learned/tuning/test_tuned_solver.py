@@ -271,13 +271,14 @@ def test_overhead_where_nothing_is_weighed() -> None:
     """Passing through a tuned solver that sleeps takes some microseconds."""
     done = SolveResult(np.ones(2), Status.CONVERGED, np.array([1.0, 0.0]), 1e-3, "a")
     solver = TunedSolver([*sweep("a", lambda A, b, x0, **o: done), *sweep("b", lambda A, b, x0, **o: done)])
-    solver.ledger.left = 1e9
+    solver.ledger._lie_down(1e9)
+    solver.ledger._quiet = 1.0
     solver._weighed.add(())
     A, b = np.eye(2), np.ones(2)
-    started = time.perf_counter()
+    started = time.thread_time()
     for _ in range(10_000):
         solver.solve(A, b)
-    assert (time.perf_counter() - started) / 10_000 < 4e-6
+    assert (time.thread_time() - started) / 10_000 < 4e-6
     assert solver.report().systems == 10_000
 
 
@@ -319,7 +320,7 @@ def test_it_wakes_where_the_context_is_new() -> None:
         solver.solve(np.eye(2), np.ones(2), context=0.01 * (step % 5))
     asleep, weighed = solver.report(), int(solver.plays.sum())
     assert asleep.systems == 400
-    assert solver._nap is not None
+    assert solver.asleep > 200
     solver.solve(np.eye(2), np.ones(2), context=0.9)
     assert int(solver.plays.sum()) == weighed + 1
     with pytest.raises(ValueError, match="context = nan"):
