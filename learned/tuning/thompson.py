@@ -65,9 +65,8 @@ class ThompsonSampling:
     log cost = log prior(arm, context) + constant + g(parameter, context) + noise, g a Gaussian process by `Surrogate`.
     A second surrogate, without the prior, learns beside it, and chooses now and then (once in 10 + sqrt(t) rounds).
     With the mean squared errors e and e_0 of both over the last n <= 200 rounds (each at most 9 times the mean, and
-    both means at least 0.1^2), the prior is dropped once n/2 log(e / (1.4 e_0)) > 10: noise alone does not do that. It
-    goes on learning, and is taken up again by the same rule: a bound may be rough where A is nearly the identity, and
-    good where it matters. A cost of zero counts as half the smallest positive one. O(m^2 + arms m) time and memory.
+    both means at least 0.1^2), the prior is dropped, for good, once n/2 log(e / (1.4 e_0)) > 10: noise
+    alone does not do that. A cost of zero counts as half the smallest positive one. O(m^2 + arms m) time and memory.
 
     References
     ----------
@@ -228,12 +227,12 @@ class ThompsonSampling:
         plain.look(self._context)
         error = plain.learn(place, y)
         offsets = self._offsets[g]
-        if corrected is not None and offsets is not None:
+        if corrected is not None and offsets is not None and self._trusted[g]:
             self._compare(g, error, corrected.learn(place, y - float(offsets[place])))
         self._asked = None
 
     def _compare(self, g: int, plain: float, corrected: float) -> None:
-        """Drop the prior where the surrogate without it predicts better, and take it up where it does so again."""
+        """Drop the prior where the surrogate without it predicts better."""
         record = self._errors[g]
         record[0] = n = min(record[0] + 1, WINDOW)
         for k, error in ((1, plain), (2, corrected)):
@@ -241,11 +240,9 @@ class ThompsonSampling:
             record[k] += (capped - record[k]) / n
         if n > WARM:
             ratio = max(record[2], IMMATERIAL**2) / max(record[1], IMMATERIAL**2)
-            trusted = self._trusted[g]
-            if 0.5 * n * log((ratio if trusted else 1.0 / ratio) / MARGIN) > EVIDENCE:
-                self._trusted[g], record[:] = not trusted, [0.0] * 3
-                what = "worse than none and is dropped" if trusted else "better than none again and is taken up"
-                logger.warning("round %d: the prior predicts %s", self._rounds, what)
+            if 0.5 * n * log(ratio / MARGIN) > EVIDENCE:
+                self._trusted[g] = False
+                logger.warning("round %d: the prior predicts worse than none and is dropped", self._rounds)
 
     def _active(self, g: int) -> tuple[Surrogate, NDArray[np.float64]]:
         """The surrogate that a group goes by, and the log costs which it corrects."""
@@ -262,7 +259,7 @@ class ThompsonSampling:
             self._range.fill(context, self._context)
             for model in self._plain:
                 model.fresh = False
-        if self._prior is not None:
+        if self._prior is not None and any(self._trusted):
             costs = self._prior(context if self._range is None else self._range.nearest(context))
             for g in range(len(self._members)):
                 self._offsets[g] = None if costs is None else self._log_costs(costs, g)
