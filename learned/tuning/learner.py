@@ -190,7 +190,8 @@ class ContextRange:
             raise ValueError(f"context = {context} has shape {values.shape}: expected {self.dimension} numbers")
         if not np.all(np.isfinite(values)):
             raise ValueError(f"context = {context}: expected finite numbers from {self.low} to {self.high}")
-        if not self.clipped and np.any((values < self.low) | (values > self.high)):
+        beyond = np.maximum(self.low - values, values - self.high)
+        if not self.clipped and np.any(beyond > 1e-9 * (self.high - self.low)):
             self.clipped = True
             logger.warning(
                 "context %s lies outside the range from %s to %s: clipped, as any later one will be without a word",

@@ -175,6 +175,11 @@ class Surrogate:
         arm = int(kernels.cheapest(self._table, self._weights, offsets, self._values))
         return arm, float(self._values[arm])
 
+    def draw(self, normal: Vector, offsets: Vector) -> Vector:
+        """Draw a model, and return its log costs of all arms; arguments as in `sample`."""
+        self.sample(normal, offsets)
+        return self._values
+
     def learn(self, arm: int, y: float) -> float:
         """Add an observed log cost, and return its squared error over the model's variance in units of the noise's.
 

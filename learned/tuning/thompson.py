@@ -65,8 +65,8 @@ class ThompsonSampling:
     log cost = log prior(arm, context) + constant + g(parameter, context) + noise, g a Gaussian process by `Surrogate`.
     A second surrogate, without the prior, learns beside it, and chooses now and then (once in 10 + sqrt(t) rounds).
     With the mean squared errors e and e_0 of both over the last n <= 200 rounds (each at most 9 times the mean, and
-    both means at least 0.1^2), the prior is dropped, for good, once n/2 log(e / (1.4 e_0)) > 10: noise alone does not
-    do that. A cost of zero counts as half the smallest positive one. O(m^2 + arms m) a round and in memory.
+    both means at least 0.1^2), the prior is dropped, for good, once n/2 log(e / (1.4 e_0)) > 10: noise
+    alone does not do that. A cost of zero counts as half the smallest positive one. O(m^2 + arms m) time and memory.
 
     References
     ----------
@@ -173,16 +173,34 @@ class ThompsonSampling:
         int
             Index of the arm.
         """
-        self._look(context)
-        plain = self.trusts_prior and self._rng.random() * (10.0 + sqrt(self._rounds)) < 1.0
         best, lowest = 0, inf
-        for g, members in enumerate(self._members):
-            model, offsets = (self._plain[g], self._zeros[g]) if plain else self._active(g)
-            self._plain[g].look(self._context)
+        for g, (model, offsets) in enumerate(self._drawn_from(context)):
             arm, value = model.sample(self._rng.standard_normal(model.size), offsets)
             if value < lowest:
-                best, lowest = int(members[arm]), value
+                best, lowest = int(self._members[g][arm]), value
         return best
+
+    def draw(self, context: Context = None) -> NDArray[np.float64]:
+        """Draw the costs of all arms, (arms,), where more than these decides; `choose` returns the cheapest of a draw.
+
+        Parameters
+        ----------
+        context : float or sequence of float
+            The context.
+        """
+        logs = np.empty(self._arms)
+        for g, (model, offsets) in enumerate(self._drawn_from(context)):
+            logs[self._members[g]] = model.draw(self._rng.standard_normal(model.size), offsets)
+        result: NDArray[np.float64] = np.exp(logs)
+        return result
+
+    def _drawn_from(self, context: Context) -> list[tuple[Surrogate, NDArray[np.float64]]]:
+        """The surrogates to draw from, and the log costs that they correct; now and then those without the prior."""
+        self._look(context)
+        plain = self.trusts_prior and self._rng.random() * (10.0 + sqrt(self._rounds)) < 1.0
+        for model in self._plain:
+            model.look(self._context)
+        return [(self._plain[g], self._zeros[g]) if plain else self._active(g) for g in range(len(self._members))]
 
     def update(self, arm: int, cost: float, context: Context = None) -> None:
         """Learn what an arm cost.

@@ -48,25 +48,26 @@ def _step(x, r, p, q, alpha, start, stop):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit([f"int64({_V}, {_V}, {_V}, {_V}, {_V}, {_V}, {_V}, {_V}, intp, intp, float64)"], **_ONE)
-def small_cg(x, r, D, E, N, p, q, norms, n0, n1, tolerance):  # type: ignore[no-untyped-def]
+@njit([f"int64({', '.join([_V] * 7)}, float64[:, ::1], intp, intp, float64)"], **_ONE)
+def small_cg(x, r, D, E, N, p, q, history, n0, n1, tolerance):  # type: ignore[no-untyped-def]
     """Solve from the residual r; x gets the correction. Returns and ends as `wavefront.split_cg`."""
     start, stop, row = np.uint64(n1), np.uint64(n1 + n0 * n1), np.uint64(n1)
     square = _step(x, r, p, q, 0.0, start, stop)
     beta = 0.0
-    norms[0] = math.sqrt(square)
-    for iteration in range(norms.size - 1):
-        if norms[iteration] <= tolerance:
+    history[0, 0] = math.sqrt(square)
+    for iteration in range(history.shape[1] - 1):
+        if history[0, iteration] <= tolerance:
             return iteration
         _direction(p, r, beta, start, stop)
         curvature = _product(q, p, D, E, N, start, stop, row)
         if not (curvature > 0.0 and curvature < np.inf):
             return -1 - iteration
+        history[1, iteration], history[2, iteration] = square, curvature
         previous = square
         square = _step(x, r, p, q, square / curvature, start, stop)
         beta = square / previous
-        norms[iteration + 1] = math.sqrt(square)
-    return norms.size - 1
+        history[0, iteration + 1] = math.sqrt(square)
+    return history.shape[1] - 1
 
 
 @njit([f"int64({_V}, {_V}, {_V}, {_V}, float64, float64, float64, intp, intp)"], **_ONE)

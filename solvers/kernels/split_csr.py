@@ -64,8 +64,8 @@ def _step(x, r, t, s, alpha):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit([f"int64({_V}, {_V}, {_I}, {_I}, {_V}, {_V}, {_V}, {_V}, {_V}, {_V}, {_V}, float64)"], **_ONE)
-def split_cg(x, r, indptr, indices, U, K, g, p, t, s, norms, tolerance):  # type: ignore[no-untyped-def]
+@njit([f"int64({_V}, {_V}, {_I}, {_I}, {', '.join([_V] * 6)}, float64[:, ::1], float64)"], **_ONE)
+def split_cg(x, r, indptr, indices, U, K, g, p, t, s, history, tolerance):  # type: ignore[no-untyped-def]
     """Solve from the residual r of the system, given as P^{-1/2} r; x gets the correction, times P^{1/2}.
 
     Ends and returns as `wavefront.split_cg`.
@@ -76,9 +76,9 @@ def split_cg(x, r, indptr, indices, U, K, g, p, t, s, norms, tolerance):  # type
         rho += r[i] * r[i]
         p[i] = 0.0
     beta = 0.0
-    norms[0] = _residual_norm(r, s, indptr, indices, U, g)
-    for iteration in range(norms.size - 1):
-        if norms[iteration] <= tolerance:
+    history[0, 0] = _residual_norm(r, s, indptr, indices, U, g)
+    for iteration in range(history.shape[1] - 1):
+        if history[0, iteration] <= tolerance:
             return iteration
         for i in range(r.size):
             p[i] = r[i] + beta * p[i]
@@ -89,9 +89,10 @@ def split_cg(x, r, indptr, indices, U, K, g, p, t, s, norms, tolerance):  # type
             curvature += t[i] * (p[i] + s[i])
         if not (curvature > 0.0 and rho > 0.0 and curvature < np.inf):
             return -1 - iteration
+        history[1, iteration], history[2, iteration] = rho, curvature
         _forward(s, indptr, indices, U)
         previous = rho
         rho = _step(x, r, t, s, rho / curvature)
         beta = rho / previous
-        norms[iteration + 1] = _residual_norm(r, s, indptr, indices, U, g)
-    return norms.size - 1
+        history[0, iteration + 1] = _residual_norm(r, s, indptr, indices, U, g)
+    return history.shape[1] - 1

@@ -211,14 +211,15 @@ def _residual_square(r, E, N, NB, g, block, steps):  # type: ignore[no-untyped-d
     return total if varies else total * g[0] * g[0]
 
 
-@njit([f"int64({_V}, {_V}, {_V}, {_V}, {_V}, {_V}, {_V}, {_V}, {_V}, {_V}, {_V}, intp, intp, float64)"], **_ONE)
-def split_cg(x, r, E, N, NB, K, g, p, t, s, norms, n0, n1, tolerance):  # type: ignore[no-untyped-def]
+@njit([f"int64({', '.join([_V] * 10)}, float64[:, ::1], intp, intp, float64)"], **_ONE)
+def split_cg(x, r, E, N, NB, K, g, p, t, s, history, n0, n1, tolerance):  # type: ignore[no-untyped-def]
     """Solve from the residual r of the system, given as P^{-1/2} r; x gets the correction, times P^{1/2}.
 
     K and g = P^{1/2}, in the order of the solves, may have one entry only, for all nodes. x and p start as zeros.
 
-    Ends when the norm of the system's residual is at most `tolerance`, or after norms.size - 1 iterations. Returns
-    their number, negative (-1 - number) where a scalar had the wrong sign or was not finite. `norms` gets the norms.
+    Ends when the norm of the system's residual is at most `tolerance`, or after history.shape[1] - 1 iterations. Returns
+    their number, negative (-1 - number) where a scalar had the wrong sign or was not finite. `history` gets the norms,
+    and r.T z and p.T A p of the iterations.
     """
     steps = n1 + LANES - 1
     blocks = (n0 + LANES - 1) // LANES
@@ -227,10 +228,10 @@ def split_cg(x, r, E, N, NB, K, g, p, t, s, norms, n0, n1, tolerance):  # type: 
         _forward(r, r, E, N, NB, block, steps)
         rho += _update(x, r, r, r, 0.0, block, steps)
         square += _residual_square(r, E, N, NB, g, block, steps)
-    norms[0] = math.sqrt(square)
+    history[0, 0] = math.sqrt(square)
     beta = 0.0
-    for iteration in range(norms.size - 1):
-        if norms[iteration] <= tolerance:
+    for iteration in range(history.shape[1] - 1):
+        if history[0, iteration] <= tolerance:
             return iteration
         curvature = square = 0.0
         for back in range(blocks):
@@ -238,6 +239,7 @@ def split_cg(x, r, E, N, NB, K, g, p, t, s, norms, n0, n1, tolerance):  # type: 
             curvature += _curvature(p, t, K, blocks - 1 - back, steps)
         if not (curvature > 0.0 and rho > 0.0 and curvature < np.inf):
             return -1 - iteration
+        history[1, iteration], history[2, iteration] = rho, curvature
         alpha, previous = rho / curvature, rho
         rho = 0.0
         for block in range(blocks):
@@ -245,5 +247,5 @@ def split_cg(x, r, E, N, NB, K, g, p, t, s, norms, n0, n1, tolerance):  # type: 
             rho += _update(x, r, s, t, alpha, block, steps)
             square += _residual_square(r, E, N, NB, g, block, steps)
         beta = rho / previous
-        norms[iteration + 1] = math.sqrt(square)
-    return norms.size - 1
+        history[0, iteration + 1] = math.sqrt(square)
+    return history.shape[1] - 1

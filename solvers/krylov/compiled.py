@@ -17,9 +17,9 @@ from conjugo.solvers.result import SolveResult, Status
 from conjugo.solvers.system import as_floating, check_system
 
 type Vector = NDArray[np.float64]
-type Core = Callable[[Vector, Vector, Vector, float], int]
-"""core(x, r, norms, tolerance) adds to x the correction for the residual r, fills `norms` and returns the number of
-iterations, or -1 - that number where the method broke down."""
+type Core = Callable[[Vector, Vector, NDArray[np.float64], float], int]
+"""core(x, r, history, tolerance) adds to x the correction for the residual r, fills `history` (3, iterations + 1) with
+the norms, r.T z and p.T A p, and returns the number of iterations, or -1 - that number where the method broke down."""
 
 _kept = threading.local()
 
@@ -91,6 +91,12 @@ def run_compiled(
     started : float
         `time.perf_counter()` at the start.
 
+    Returns
+    -------
+    SolveResult
+        `details["coefficients"]` (2, iterations) holds r.T z and p.T A p, from which `extreme_eigenvalues` makes Ritz
+        values.
+
     Raises
     ------
     ValueError
@@ -110,11 +116,13 @@ def run_compiled(
     norms: list[Vector] = []
     status, done = Status.STAGNATED, 0
     for _ in range(REPLACEMENTS + 1):
-        history = np.empty(limit - done + 1)
+        history = np.empty((3, limit - done + 1))
         code = core(x, r, history, tolerance)
         count = code if code >= 0 else -1 - code
         done += count
-        norms.append(history[: count + 1] if not norms else history[1 : count + 1])
+        if not norms:
+            details["coefficients"] = history[1:, :count].copy()
+        norms.append(history[0, : count + 1].copy() if not norms else history[0, 1 : count + 1])
         r = b - A @ x
         true = math.sqrt(float(r @ r))
         status = _status(true, tolerance, code, done >= limit)

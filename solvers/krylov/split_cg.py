@@ -201,11 +201,11 @@ def small_cg(
     inside = slice(n1, n1 + n0 * n1)
     D[inside], E[inside], N[inside] = stencil.diag, stencil.east, stencil.north
 
-    def core(x: Vector, r: Vector, norms: Vector, tolerance: float) -> int:
+    def core(x: Vector, r: Vector, history: NDArray[np.float64], tolerance: float) -> int:
         X[inside], R[inside] = x, r
         p[inside] = 0.0
         q[inside] = 0.0
-        code = int(small.small_cg(X, R, D, E, N, p, q, norms, n0, n1, tolerance))
+        code = int(small.small_cg(X, R, D, E, N, p, q, history, n0, n1, tolerance))
         x[:] = X[inside]
         return code
 
@@ -255,11 +255,11 @@ def _stencil_core(stencil: FivePoint, pivots: Vector, constant: float | None) ->
     else:
         wavefront.pack(root, np.ones_like(root), G, n0, n1)
 
-    def core(x: Vector, r: Vector, norms: Vector, tolerance: float) -> int:
+    def core(x: Vector, r: Vector, history: NDArray[np.float64], tolerance: float) -> int:
         X[:] = 0.0
         p[:] = 0.0
         wavefront.pack(r, scale, R, n0, n1)
-        code = int(wavefront.split_cg(X, R, E, N, NB, K, G, p, t, s, norms, n0, n1, tolerance))
+        code = int(wavefront.split_cg(X, R, E, N, NB, K, G, p, t, s, history, n0, n1, tolerance))
         wavefront.unpack_add(X, scale, x, n0, n1)
         return code
 
@@ -276,9 +276,9 @@ def _csr_core(A: Any, diagonal: Vector, omega: float) -> Core:
     K = np.full(len(root), 2.0 - omega)
     p, t, s = np.empty((3, len(root)))
 
-    def core(x: Vector, r: Vector, norms: Vector, tolerance: float) -> int:
+    def core(x: Vector, r: Vector, history: NDArray[np.float64], tolerance: float) -> int:
         correction = np.zeros_like(x)
-        code = int(split_csr.split_cg(correction, scale * r, indptr, indices, U, K, root, p, t, s, norms, tolerance))
+        code = int(split_csr.split_cg(correction, scale * r, indptr, indices, U, K, root, p, t, s, history, tolerance))
         x += scale * correction
         return code
 

@@ -17,6 +17,9 @@ COMMANDS = {
     "train": ("train", "train a model by name; without a name it lists them (extra learned)"),
     "smoke": ("smoke", "a plume of smoke among solids: every method on the same pressure solves"),
     "bench": ("bench", "speed and memory beside SciPy, PyAMG and PETSc"),
+    "tune-heat": ("tune_heat", "tune CG while the heat equation is stepped, against fixed settings and an oracle"),
+    "tune-sor": ("tune_sor", "learn relaxation factors for a stream of shifted Laplacians"),
+    "tune-fem": ("tune_fem", "tune PETSc inside a dolfinx time loop (extra fem)"),
     "warmup": ("warmup", "compile the kernels once, so that later runs start at once"),
 }
 """Sub-command: its module in `conjugo.cases`, and a line of help; `train` has modules of its own in `TRAINING`."""
@@ -31,7 +34,7 @@ TRAINING: dict[str, tuple[str, str]] = {
 
 def usage() -> str:
     """Return the list of commands."""
-    lines = [f"  conjugo {name:<9}{summary}" for name, (_, summary) in COMMANDS.items()]
+    lines = [f"  conjugo {name:<11}{summary}" for name, (_, summary) in COMMANDS.items()]
     head = f"conjugo {conjugo.__version__}: classical and learned solvers for partial differential equations"
     tail = "Each takes --help, and all but warmup take --fast. Results go to runs/<case>/<time>/."
     return "\n".join([head, "", *lines, "", tail])
