@@ -217,7 +217,7 @@ def split_cg(x, r, E, N, NB, K, g, p, t, s, history, n0, n1, tolerance):  # type
 
     K and g = P^{1/2}, in the order of the solves, may have one entry only, for all nodes. x and p start as zeros.
 
-    Ends when the norm of the system's residual is at most `tolerance`, or after history.shape[1] - 1 iterations. Returns
+    Ends when the norm of the residual is at most `tolerance`, or after history.shape[1] - 1 iterations. Returns
     their number, negative (-1 - number) where a scalar had the wrong sign or was not finite. `history` gets the norms,
     and r.T z and p.T A p of the iterations.
     """
