@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -25,7 +26,7 @@ TRIAL = 1.2
 """Times the best choice's expected cost at which a trial of something else is given up."""
 
 
-class Attempts:
+class Attempts(ABC):
     """The part of `TunedSolver` that solves by a candidate once one is chosen."""
 
     candidates: list[Candidate]
@@ -48,8 +49,9 @@ class Attempts:
     _iterations: float
     _choices: dict[Cell, list[Any]]
 
+    @abstractmethod
     def _predictions(self, context: Context) -> NDArray[np.float64]:
-        raise NotImplementedError
+        """Return what every candidate is expected to cost."""
 
     def _attempt(
         self, arm: int, base: float | None, least: float | None, A: Any, b: Any, x0: Any, options: dict[str, Any],
