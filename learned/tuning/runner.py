@@ -87,7 +87,7 @@ def whole_work(result: SolveResult, work: float, b: Any, rtol: float, atol: floa
     --------
     >>> from conjugo.solvers.result import Status
     >>> half = SolveResult(np.zeros(1), Status.MAX_ITERATIONS, np.array([1.0, 1e-2, 1e-4]), 0.0, "cg")
-    >>> whole_work(half, 2.0, np.ones(1), 1e-8, 0.0)
+    >>> round(whole_work(half, 2.0, np.ones(1), 1e-8, 0.0), 9)
     4.0
     """
     first, last = float(np.max(result.residuals[0])), float(np.max(result.residuals[-1]))
