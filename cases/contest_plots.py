@@ -32,13 +32,18 @@ def overview(
     looks: Styles,
     titles: Sequence[str],
 ) -> Figure:
-    """Draw median seconds by class, iterations against size, and iterations against contrast."""
+    """Draw median seconds by class and, where they were run, iterations against size and against contrast."""
     classes = len(summaries)
     figure = Figure(figsize=(15.0, max(7.0, 1.6 + 0.42 * classes)), layout="constrained")
-    grid = figure.add_gridspec(2, 2, width_ratios=(1.25, 1.0))
-    seconds_by_class(summaries, looks, figure.add_subplot(grid[:, 0]))
-    sweep(sizes, looks, figure.add_subplot(grid[0, 1]), label="unknowns along a side", title=titles[0])
-    sweep(contrasts, looks, figure.add_subplot(grid[1, 1]), label="contrast  max k / min k", title=titles[1])
+    labels = ("unknowns along a side", "contrast  max k / min k")
+    sweeps = [(v, label, title) for v, label, title in zip((sizes, contrasts), labels, titles, strict=True) if v]
+    if sweeps:
+        grid = figure.add_gridspec(len(sweeps), 2, width_ratios=(1.25, 1.0))
+        seconds_by_class(summaries, looks, figure.add_subplot(grid[:, 0]))
+        for row, (values, label, title) in enumerate(sweeps):
+            sweep(values, looks, figure.add_subplot(grid[row, 1]), label=label, title=title)
+    else:
+        seconds_by_class(summaries, looks, figure.add_subplot())
     _legend(figure, looks)
     return figure
 
