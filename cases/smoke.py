@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -78,14 +79,12 @@ def main(config: Config) -> Path:
     frames: list[Frame] = []
     spent: list[float] = []
     with interruptible() as stop:
-        try:
+        with suppress(KeyboardInterrupt):  # what was reached is reported below
             with stop.hold():
                 enter(race, methods)
             if not race.entrants:
                 raise ValueError("no method is left: " + "; ".join(f"{k}: {v}" for k, v in race.refused.items()))
             advance(config, plume, race, stop, frames, spent)
-        except KeyboardInterrupt:
-            pass
     if stop.happened:
         race.forget_stopped()
     report(run, config, plume, race, frames, spent, interrupted=stop.happened)

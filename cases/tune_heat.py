@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -109,13 +110,11 @@ def main(config: Config) -> Path:
     found: list[Tables] = []
     races: list[Race] = []
     with interruptible() as stop:
-        try:
+        with suppress(KeyboardInterrupt):  # what was reached is reported below
             for nx in config.nx:
                 found.append(iterations(config, nx, stop))
             if config.race_nx:
                 races += run_races(config, stop)
-        except KeyboardInterrupt:
-            pass
     report(run, config, found, races, interrupted=stop.happened)
     return run.folder
 

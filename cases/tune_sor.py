@@ -6,6 +6,7 @@ conjugo tune-sor
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -71,11 +72,9 @@ def main(config: Config) -> Path:
     run = Run("tune_sor", config, config.folder)
     streams: list[Stream] = []
     with interruptible() as stop:
-        try:
+        with suppress(KeyboardInterrupt):  # what was reached is reported below
             for variance in config.variances:
                 streams.append(learn(config, variance))
-        except KeyboardInterrupt:
-            pass
     report(run, config, streams, interrupted=stop.happened)
     return run.folder
 
