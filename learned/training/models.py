@@ -33,7 +33,9 @@ KEY = "conjugo"
 """The one entry of the metadata: JSON, so that equal models give equal files."""
 
 
-def save_model(model: nn.Module, path: Path | str, **facts: Any) -> Path:
+def save_model(
+    model: nn.Module, path: Path | str, *, storage: torch.dtype | None = None, **facts: Any
+) -> Path:
     """Write a model's weights and configuration, whole or not at all.
 
     Parameters
@@ -42,6 +44,9 @@ def save_model(model: nn.Module, path: Path | str, **facts: Any) -> Path:
         Of a class in `MODELS`, with its configuration as `model.config`.
     path : Path or str
         The file, by custom `*.safetensors`.
+    storage : torch.dtype, optional
+        Type of the parameters in the file, say float16 for a file of half the size; the loaded model has its own type
+        again, with the rounded values. Buffers are stored as they are.
     **facts
         What else the file shall say: seed, scores, anything that JSON can hold.
 
@@ -65,7 +70,11 @@ def save_model(model: nn.Module, path: Path | str, **facts: Any) -> Path:
         text = json.dumps(record, sort_keys=True, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ValueError(f"the configuration or a fact of {names[0]} is nothing for JSON: {error}") from error
-    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    rounded = set() if storage is None else {name for name, p in model.named_parameters() if p.is_floating_point()}
+    tensors = {
+        name: value.detach().to("cpu", storage if name in rounded else value.dtype).contiguous()
+        for name, value in model.state_dict().items()
+    }
     write_whole(path, lambda beside: save_file(tensors, beside, {KEY: text}))
     return path
 
