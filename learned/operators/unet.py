@@ -98,7 +98,7 @@ class Double(nn.Module):
 
     Examples
     --------
-    >>> Double()(torch.tensor([[[[0.0, 3.0], [0.0, 3.0]]]]))[0, 0, 0].tolist()
+    >>> Double()(torch.tensor([[[[0.0, 3.0], [0.0, 3.0]]]]))[0, 0, 0].round(decimals=5).tolist()
     [0.0, 1.0, 2.0, 3.0]
     """
 
