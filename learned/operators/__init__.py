@@ -1,0 +1,1 @@
+"""Learned operators: networks from one field (a coefficient, a history) to another (a solution, the next frame)."""
