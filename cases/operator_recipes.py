@@ -13,8 +13,8 @@ from conjugo.learned.operators.baselines import FNOConfig, FNOOperator, UNOConfi
 from conjugo.learned.operators.batches import PairBatches
 from conjugo.learned.operators.losses import relative_l2
 from conjugo.learned.operators.lsm import LSM, LSMConfig
-from conjugo.learned.operators.vorticity_attention import VorticityAttention, VorticityAttentionConfig
-from conjugo.learned.operators.vorticity_batches import rollout_loss, vorticity_batches, vorticity_windows
+#from conjugo.learned.operators.vorticity_attention import VorticityAttention, VorticityAttentionConfig
+#from conjugo.learned.operators.vorticity_batches import rollout_loss, vorticity_batches, vorticity_windows
 from conjugo.learned.training.fit import Loss
 from conjugo.pde import FieldPairs, Trajectories
 

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from conjugo.cases.launch import launch
-from conjugo.cases.operator_recipes import RECIPES, Prepared, Request
+from conjugo.cases.operator_recipes import RECIPES, Prepared, Recipe, Request
 from conjugo.cases.runs import Run
 from conjugo.cases.table import seconds
 from conjugo.learned.preconditioners.forward import available
@@ -28,11 +28,14 @@ from conjugo.learned.training.fit import FitConfig, History, fit
 from conjugo.learned.training.models import save_model
 from conjugo.pde import FieldPairs
 from conjugo.pde.darcy import darcy
-from conjugo.pde.evolution.navier_stokes import navier_stokes
+#from conjugo.pde.evolution.navier_stokes import navier_stokes
 from conjugo.pde.store import load_pairs, load_trajectories
 
 CHUNK = 20
 """Samples generated at a time."""
+
+TRIAL = 40
+"""Steps of the trial from which `--budget` finds how many are affordable."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +62,8 @@ class Config:
     """Every stride-th node is seen (Darcy)."""
     steps: int = 2000
     """Optimiser steps."""
+    budget: float | None = None
+    """Seconds of training: the number of steps follows from a trial of some steps, --steps is not read."""
     batch: int = 20
     """Samples a step."""
     learning_rate: float | None = None
@@ -101,6 +106,8 @@ def main(config: Config) -> Path:
     recipe = RECIPES[config.problem, config.model]
     run = Run("train_operator", config, config.folder)
     train, validation = data(config, device)
+    if config.budget is not None:
+        config = replace(config, steps=affordable(config, recipe, train, validation, device))
     request = Request(width=config.width, batch=config.batch, seed=config.seed, steps=config.steps, device=device)
     prepared = recipe.prepare(train, validation, request)
     model = prepared.model
@@ -169,6 +176,24 @@ def seen(count: int, config: Config) -> FieldPairs:
     return replace(parts[0], a=a, u=u)
 
 
+def affordable(config: Config, recipe: Recipe, train: Any, validation: Any, device: torch.device) -> int:
+    """Number of steps that fit the budget, from the time of some; the model that they train is thrown away."""
+    assert config.budget is not None
+    request = Request(width=config.width, batch=config.batch, seed=config.seed, steps=TRIAL, device=device)
+    prepared = recipe.prepare(train, validation[:1], request)
+    times: list[float] = []
+    fit(
+        prepared.model,
+        prepared.loss,
+        prepared.batches,
+        config=FitConfig(steps=TRIAL, precision=config.precision, compile=config.compile, device=str(device)),
+        on_step=lambda record: times.append(record.seconds),
+        progress=False,
+    )
+    step = float(np.median(np.diff(times[TRIAL // 2 :])))
+    return max(1, int(config.budget / step))
+
+
 def learn(config: Config, prepared: Prepared, settings: dict[str, Any], device: torch.device) -> History:
     """Train by `fit`."""
     chosen = dict(settings)
@@ -207,7 +232,7 @@ def card(config: Config, weights: Path, facts: dict[str, Any], parameters: int) 
         summary=f"{facts['label']}: {what}.",
         data=f"The first {config.train} samples of the generator, the next {config.validation} chose the weights; "
         f"{config.steps} steps of {config.batch}, {config.precision}.",
-        command=shlex.join(["conjugo", "train", "operator", *sys.argv[1:]]),
+        command=f"{shlex.join(['conjugo', 'train', 'operator', *sys.argv[1:]])}  # {config.steps} steps",
         seed=config.seed,
         seconds=facts["train_seconds"],
         device=facts["trained_on"],
