@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from conjugo.learned.operators.periodic_attention import PeriodicBlock, PeriodicRotary
-from conjugo.learned.operators.spectral_base import advanced, forcing_channel
+from conjugo.learned.operators.spectral_base import coarse_step, forcing_channel
 
 Base = Literal["persistence", "spectral"]
 
@@ -39,7 +39,9 @@ class VorticityAttentionConfig:
     interval : float
         Time between frames, for "spectral".
     viscosity, dt : float
-        Of that step.
+        Of the solver in that step.
+    refine : int
+        Its nodes for one of the data along a side; 1 costs least, 2 keeps all waves that the data hold.
 
     Raises
     ------
@@ -59,9 +61,10 @@ class VorticityAttentionConfig:
     interval: float = 1.0
     viscosity: float = 1e-5
     dt: float = 0.05
+    refine: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("frames", "width", "heads", "blocks", "expansion", "stem", "patch", "waves"):
+        for name in ("frames", "width", "heads", "blocks", "expansion", "stem", "patch", "waves", "refine"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)}: at least 1 is needed")
         if self.base not in get_args(Base):
@@ -86,7 +89,7 @@ class VorticityAttention(nn.Module):
 
     Notes
     -----
-    w_next = base(w_last) + c net(w / s, f, ...), with the deviations s of the vorticity and c of (next frame - base)
+    w_next = base(w_last) + c net(w / s, f, base / s), with the deviations s of the vorticity and c of (next frame - base)
     measured on training data (`measure`). The network: a circular 3 x 3 convolution at full resolution, patches of 2 x 2
     nodes, pre-norm blocks of depthwise circular convolution, softmax attention over all patches and a perceptron, back to
     full resolution, two circular convolutions. No map depends on the place, but through the forcing, which is a channel:
@@ -135,7 +138,9 @@ class VorticityAttention(nn.Module):
         config = self.config
         if config.base == "persistence":
             return last
-        return advanced(last, config.interval, viscosity=config.viscosity, dt=config.dt)
+        return coarse_step(
+            last, config.interval, viscosity=config.viscosity, dt=config.dt, refine=config.refine
+        )
 
     def forward(self, w: Tensor) -> Tensor:
         """Predict the next frame."""
@@ -171,7 +176,7 @@ class VorticityAttention(nn.Module):
         return torch.cat(found, dim=1)
 
     @torch.no_grad()
-    def measure(self, frames: NDArray[np.floating] | Tensor, chunk: int = 64) -> VorticityAttention:
+    def measure(self, frames: NDArray[Any] | Tensor, chunk: int = 64) -> VorticityAttention:
         """Set the two deviations from training trajectories.
 
         Parameters

@@ -25,11 +25,13 @@ MODELS: dict[str, str] = {
     "DirectionNet": "conjugo.learned.preconditioners.dcdm:DirectionNet",
     "MultilevelNet": "conjugo.learned.preconditioners.multilevel:MultilevelNet",
     "block_net": "conjugo.learned.preconditioners.block_net:BlockNet",
+    "darcy_residual": "conjugo.learned.operators.darcy_residual:DarcyResidual",
     "fno": "conjugo.learned.operators.baselines:FNOOperator",
     "geometry_lsm": "conjugo.learned.operators.geometry:GeometryLSM",
     "lsm": "conjugo.learned.operators.lsm:LSM",
     "stencil_net": "conjugo.learned.preconditioners.stencil_net:StencilNet",
     "uno": "conjugo.learned.operators.baselines:UNOOperator",
+    "vorticity_attention": "conjugo.learned.operators.vorticity_attention:VorticityAttention",
 }
 """Name in a file: "module:Class", imported when such a file is loaded. The only classes that a file can call."""
 
