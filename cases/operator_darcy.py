@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from tqdm import tqdm
 
 from conjugo.cases.launch import launch
 from conjugo.cases.operator_models import Map, Trained, apply, by_label, load, milliseconds, relative, spread
@@ -22,7 +23,11 @@ from conjugo.cases.operator_plots import darcy_fields, darcy_spectra, resolution
 from conjugo.cases.runs import Run
 from conjugo.cases.table import Table, significant
 from conjugo.learned.preconditioners.forward import available
-from conjugo.pde.darcy import darcy, solve_darcy
+from conjugo.pde import FieldPairs
+from conjugo.pde.darcy import darcy, solve_darcyfrom conjugo.solvers.adapters.host import to_numpy
+
+CHUNK = 20
+"""Samples computed at a time."""
 
 TEST_FIRST = 1_000_000
 """Samples from this index on are not trained on."""
@@ -78,8 +83,8 @@ def main(config: Config) -> Path:
     device = available(config.device)
     models = load(config.models, "darcy", device)
     run = Run("operator_darcy", config, config.folder)
-    extra = darcy(config.fit, config.size, seed=config.seed, first=TEST_FIRST - config.fit, variant=config.variant)
-    pairs = darcy(config.count, config.size, seed=config.seed, first=TEST_FIRST, variant=config.variant)
+    extra = samples(config, TEST_FIRST - config.fit, config.fit, device)
+    pairs = samples(config, TEST_FIRST, config.count, device)
     scale = fitted_scale(*tensors(extra.stride(config.stride)))
     a, u = tensors(pairs.stride(config.stride))
     print(
@@ -103,10 +108,20 @@ def main(config: Config) -> Path:
     return run.folder
 
 
-def tensors(pairs: Any) -> tuple[Tensor, Tensor]:
+def samples(config: Config, first: int, count: int, device: torch.device) -> FieldPairs:
+    """Compute samples in chunks, on the GPU where there is one."""
+    made: dict[str, Any] = {"xp": "torch", "device": device} if device.type == "cuda" else {}
+    parts = [
+        darcy(min(CHUNK, count - k), config.size, seed=config.seed, first=first + k, variant=config.variant, **made)
+        for k in tqdm(range(0, count, CHUNK), desc="truth", unit=f"{CHUNK} samples", leave=False)
+    ]
+    a, u = (np.concatenate([to_numpy(getattr(part, name)) for part in parts]) for name in ("a", "u"))
+    return replace(parts[0], a=a, u=u)
+
+
+def tensors(pairs: FieldPairs) -> tuple[Tensor, Tensor]:
     """Return coefficient and solution as float32 tensors (N, 1, n, n)."""
-    made = (torch.as_tensor(np.ascontiguousarray(x), dtype=torch.float32)[:, None] for x in (pairs.a, pairs.u))
-    a, u = made
+    a, u = (torch.as_tensor(np.ascontiguousarray(x), dtype=torch.float32)[:, None] for x in (pairs.a, pairs.u))
     return a, u
 
 
@@ -165,7 +180,7 @@ def summary(scores: Scores, models: list[Trained]) -> Table:
 
 
 def over_resolutions(
-    config: Config, pairs: Any, models: list[Trained], scale: float, device: torch.device
+    config: Config, pairs: FieldPairs, models: list[Trained], scale: float, device: torch.device
 ) -> dict[str, dict[int, float]]:
     """Mean error of every method (first seed) on other grids than that of its training; NaN where it takes none."""
     methods = {**baselines(scale), **{label: group[0].model for label, group in by_label(models).items()}}

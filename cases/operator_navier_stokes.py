@@ -26,6 +26,7 @@ from conjugo.learned.operators.rollout import rollout
 from conjugo.learned.preconditioners.forward import available
 from conjugo.pde.evolution.navier_stokes import advance, navier_stokes
 from conjugo.pde.trajectories import Trajectories
+from conjugo.solvers.adapters.host import to_numpy
 
 TEST_FIRST = 1_000_000
 """Trajectories from this index on are not trained on."""
@@ -80,7 +81,7 @@ def main(config: Config) -> Path:
     models = load(config.models, "navier-stokes", device)
     run = Run("operator_navier_stokes", config, config.folder)
     data = trajectories(config, device)
-    frames = torch.as_tensor(np.asarray(data.u), dtype=torch.float32)
+    frames = torch.as_tensor(to_numpy(data.u), dtype=torch.float32)
     known, wanted = frames[:, :KNOWN], frames[:, KNOWN:]
     print(
         f"{config.count} unseen trajectories, truth on {config.size}^2 with dt = {config.dt:g}, seen on "
@@ -93,7 +94,7 @@ def main(config: Config) -> Path:
         measure(scores, item.label, partial(rolled, item.model), known, wanted, device)
     print(f"\n{(table := summary(scores, models)).text()}\n")
     run.page(table.markdown())
-    times = np.asarray(data.t)[KNOWN:]
+    times = to_numpy(data.t)[KNOWN:]
     run.history(
         ["method", "time", "relative_l2"],
         [(m, float(t), float(e)) for m, v in scores.frames.items() for t, e in zip(times, v.mean(axis=0), strict=True)],

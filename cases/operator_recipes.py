@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from conjugo.learned.operators.baselines import FNOConfig, FNOOperator, UNOConfig, UNOOperator
 from conjugo.learned.operators.batches import PairBatches
+from conjugo.learned.operators.darcy_batches import darcy_batches, darcy_loss, darcy_validation
+from conjugo.learned.operators.darcy_residual import DarcyResidual, DarcyResidualConfig
 from conjugo.learned.operators.losses import relative_l2
 from conjugo.learned.operators.lsm import LSM, LSMConfig
-#from conjugo.learned.operators.vorticity_attention import VorticityAttention, VorticityAttentionConfig
-#from conjugo.learned.operators.vorticity_batches import rollout_loss, vorticity_batches, vorticity_windows
+from conjugo.learned.operators.vorticity_attention import VorticityAttention, VorticityAttentionConfig
+from conjugo.learned.operators.vorticity_batches import rollout_loss, vorticity_batches, vorticity_windows
 from conjugo.learned.training.fit import Loss
 from conjugo.pde import FieldPairs, Trajectories
 
@@ -96,6 +98,20 @@ def vorticity_network(
     return prepare
 
 
+def darcy_ours(form: Literal["correction", "faces"]) -> Callable[..., Prepared]:
+    """Train our hybrid, moved by the eight symmetries of the square; the coarse systems are solved once a sample."""
+
+    def prepare(train: FieldPairs, validation: FieldPairs, request: Request) -> Prepared:
+        torch.manual_seed(request.seed)
+        sizes: dict[str, Any] = {} if request.width is None else {"widths": tuple(request.width * k for k in (1, 2, 3, 4))}
+        model = DarcyResidual(DarcyResidualConfig(form=form, walls=form == "faces", **sizes)).to(request.device)
+        model.measure(torch.as_tensor(train.a, device=request.device), torch.as_tensor(train.u, device=request.device))
+        batches = darcy_batches(train, request.batch, request.seed, device=request.device)
+        return Prepared(model, darcy_loss, batches, darcy_validation(validation, device=request.device))
+
+    return prepare
+
+
 def vorticity_ours(base: str) -> Callable[..., Prepared]:
     """Train our attention model: moved by the 256 symmetries, one step with noise first, roll-outs later."""
 
@@ -144,6 +160,8 @@ CLASSIC = {"learning_rate": 1e-3, "weight_decay": 1e-4, "schedule": "cosine", "w
 OURS = {"learning_rate": 1e-3, "weight_decay": 1e-4, "schedule": "onecycle", "clip": 1.0, "ema": 0.999}
 
 RECIPES: dict[tuple[str, str], Recipe] = {
+    ("darcy", "ours"): Recipe("coarse solve + correction", darcy_ours("correction"), OURS),
+    ("darcy", "faces"): Recipe("coarse solve with learned faces", darcy_ours("faces"), OURS),
     ("darcy", "lsm"): Recipe("LSM", darcy_network(darcy_lsm), CLASSIC),
     ("darcy", "fno"): Recipe("FNO", darcy_network(darcy_fno), CLASSIC),
     ("darcy", "uno"): Recipe("U-NO", darcy_network(darcy_uno), CLASSIC),

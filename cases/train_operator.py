@@ -28,7 +28,7 @@ from conjugo.learned.training.fit import FitConfig, History, fit
 from conjugo.learned.training.models import save_model
 from conjugo.pde import FieldPairs
 from conjugo.pde.darcy import darcy
-#from conjugo.pde.evolution.navier_stokes import navier_stokes
+from conjugo.pde.evolution.navier_stokes import navier_stokes
 from conjugo.pde.store import load_pairs, load_trajectories
 
 CHUNK = 20
@@ -44,8 +44,8 @@ class Config:
 
     problem: Literal["darcy", "navier-stokes"] = "darcy"
     """What is learned: a -> u of Darcy flow, or ten frames of vorticity -> the next."""
-    model: Literal["ours", "hybrid", "lsm", "fno", "uno"] = "ours"
-    """Ours; a coarse solver with a learned correction; or a network of the literature."""
+    model: Literal["ours", "faces", "hybrid", "lsm", "fno", "uno"] = "ours"
+    """Ours (faces, hybrid: with more numerics inside, see the recipes); or a network of the literature."""
     label: str = ""
     """Name in tables; default the recipe's."""
     width: int | None = None
