@@ -24,7 +24,8 @@ from conjugo.cases.runs import Run
 from conjugo.cases.table import Table, significant
 from conjugo.learned.preconditioners.forward import available
 from conjugo.pde import FieldPairs
-from conjugo.pde.darcy import darcy, solve_darcyfrom conjugo.solvers.adapters.host import to_numpy
+from conjugo.pde.darcy import darcy, solve_darcy
+from conjugo.solvers.adapters.host import to_numpy
 
 CHUNK = 20
 """Samples computed at a time."""
