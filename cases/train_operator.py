@@ -97,7 +97,7 @@ def main(config: Config) -> Path:
     if config.fast:
         small = 61 if config.problem == "darcy" else 32
         config = replace(
-            config, train=8, validation=4, size=small, stride=2, steps=4, batch=2, width=config.width or 16
+            config, train=8, validation=4, size=small, stride=2, steps=4, batch=2, width=config.width or 32
         )
     if (config.problem, config.model) not in RECIPES:
         known = ", ".join(f"{problem} {model}" for problem, model in RECIPES)
