@@ -90,7 +90,7 @@ def matern_field(
         _frequencies(n, boundary).reshape([-1 if a == axis else 1 for a in range(len(points))]) / length**2
         for axis, (n, length) in enumerate(zip(points, sides, strict=True))
     ]
-    power: Values = reduce(np.add, squares) + tau**2
+    power: Values = sum(squares, np.full((), tau**2))
     if boundary != "dirichlet" and zero_mean:
         power.flat[0] = np.inf
     amplitude = sigma * power ** (-alpha / 2) / np.sqrt(np.prod(sides))

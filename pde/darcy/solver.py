@@ -199,7 +199,7 @@ class _End(NamedTuple):
 
 def _source(xp: Any, f: Source, a: Array) -> Array:
     """Values of f for every sample, without a copy."""
-    shape = tuple(np.shape(f))
+    shape: tuple[int, ...] = tuple(np.shape(f))
     if shape not in ((), tuple(a.shape[1:]), tuple(a.shape)):
         raise ValueError(f"f has shape {shape}: expected a number, {tuple(a.shape[1:])} or {tuple(a.shape)}, as a")
     values = xp.broadcast_to(xp.asarray(f), tuple(a.shape))
