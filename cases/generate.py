@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -20,12 +19,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from conjugo.cases.generators import Equation, Samples, parameters, sampler
-from conjugo.cases.launch import interruptible, launch
+from conjugo.cases.launch import launch
 from conjugo.cases.runs import Run
 from conjugo.cases.table import Table, seconds, significant
 from conjugo.pde import FieldPairs, Trajectories, generate
 from conjugo.pde.store import load
 from conjugo.solvers.parallel import threads
+from conjugo.solvers.result import ConvergenceError
 
 SHOWN = 4
 """Samples in the picture."""
@@ -45,6 +45,8 @@ class Config:
     """Points along each axis."""
     variant: Literal["clean", "spline"] | None = None
     """Darcy: nodes and harmonic means, or the steps of the original data's script."""
+    keep: int | None = None
+    """Navier-Stokes: points along each axis that are kept."""
     rtol: float | None = None
     """Tolerance of the linear solves."""
     steps: int | None = None
@@ -77,17 +79,22 @@ def main(config: Config) -> Path:
     """Run the case and return its folder."""
     if config.fast:
         config = replace(config, count=8, chunk=4)
-    options = ("size", "variant", "rtol", "steps", "interval", "dt", "length", "viscosity", "seed")
+    options = ("size", "keep", "variant", "rtol", "steps", "interval", "dt", "length", "viscosity", "seed")
     settled = parameters(config.equation, {name: getattr(config, name) for name in options}, fast=config.fast)
     sample = sampler(config.equation, settled, dtype=config.dtype, device=config.device)
     run = Run("generate", config, config.folder)
     out = config.out or (run.folder if config.fast else Path("data")) / f"{config.equation}.h5"
     facts = {"equation": config.equation, "dtype": config.dtype, **settled}
     rows: list[tuple[int, int, float]] = []
-    with interruptible() as stop, suppress(KeyboardInterrupt):  # what was reached is reported below
-        with threads(config.threads or len(os.sched_getaffinity(0))):
+    failure = ""
+    try:
+        with threads(config.threads or cores()):
             generate(out, timed(sample, rows), config.count, config=facts, chunk=config.chunk)
-    report(run, config, out, rows, interrupted=stop.happened)
+    except KeyboardInterrupt:
+        failure = "interrupted; run the same command again to go on"
+    except ConvergenceError as error:
+        failure = str(error)
+    report(run, config, out, rows, failure)
     return run.folder
 
 
@@ -103,21 +110,25 @@ def timed(sample: Callable[[int, int], Samples], rows: list[tuple[int, int, floa
     return noted
 
 
-def report(run: Run, config: Config, out: Path, rows: list[tuple[int, int, float]], *, interrupted: bool) -> None:
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def report(run: Run, config: Config, out: Path, rows: list[tuple[int, int, float]], failure: str) -> None:
     """Write the files of the run, and print what there is."""
     made, spent = sum(count for _, count, _ in rows), sum(piece for *_, piece in rows)
     run.history(("first", "samples", "seconds"), rows)
-    there = out.exists()
     result = {
-        "converged": there,
-        "interrupted": interrupted,
+        "converged": not failure,
+        "interrupted": failure.startswith("interrupted"),
         "file": str(out.resolve()),
         "made": made,
         "seconds": spent,
     }
-    if not there:
+    if failure:
         run.result(result)
-        print(f"{out}.part holds what was made; run the same command again to go on")
+        print(f"{out}.part holds what was made: {failure}")
         return
     shown = load(out, slice(0, SHOWN))
     shape = shown.u.shape[1:]

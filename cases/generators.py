@@ -14,7 +14,7 @@ from conjugo.pde import FieldPairs, Trajectories
 
 type Samples = FieldPairs | Trajectories
 
-type Equation = Literal["darcy", "kuramoto-sivashinsky", "duffing"]
+type Equation = Literal["darcy", "navier-stokes", "kuramoto-sivashinsky", "duffing", "pipe"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,11 @@ class Generator:
 GENERATORS: dict[str, Generator] = {
     "darcy": Generator(
         "conjugo.pde.darcy.pairs:darcy", {"size": "size", "variant": "variant", "rtol": "rtol"}, {"size": 41}
+    ),
+    "navier-stokes": Generator(
+        "conjugo.pde.evolution.navier_stokes:navier_stokes",
+        {"size": "size", "keep": "keep", "viscosity": "viscosity", "dt": "dt"},
+        {"size": 32, "keep": 16, "times": [0.5, 1.0]},
     ),
     "kuramoto-sivashinsky": Generator(
         "conjugo.pde.evolution.kuramoto_sivashinsky:kuramoto_sivashinsky",

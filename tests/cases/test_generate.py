@@ -16,7 +16,7 @@ from conjugo.pde import darcy, load_pairs
 from conjugo.pde.store import load, read
 
 FILES = {"config.json", "history.csv", "result.json", "plot.png"}
-NUMPY = sorted(set(GENERATORS) - {"pipe"})  # pipe needs dolfinx
+NUMPY = sorted(set(GENERATORS) - {"pipe"})
 
 
 def run(tmp_path: Path, *args: str) -> tuple[int, dict[str, Any], Path]:
@@ -39,6 +39,14 @@ def test_fast(equation: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("equation", NUMPY)
+@pytest.mark.slow
+def test_fast_pipe(tmp_path: Path) -> None:
+    pytest.importorskip("dolfinx")
+    code, result, _ = run(tmp_path, "pipe", "--fast")
+    assert code == 0
+    assert load_pairs(result["file"]).coordinates is not None
+
+
 def test_samples_do_not_depend_on_the_chunk(equation: str) -> None:
     sample = sampler(equation, parameters(equation, {}, fast=True), dtype="float64", device="numpy")
     together, later = sample(0, 3), sample(2, 1)
@@ -87,13 +95,20 @@ def test_a_stopped_run_goes_on(
 
     monkeypatch.setattr(case, "sampler", stopped)
     code, result, _ = run(tmp_path, *options)
-    assert code != 0
+    assert code == 130
     assert result["made"] == 4
     assert "run the same command again" in capsys.readouterr().out
     monkeypatch.undo()
     code, result, _ = run(tmp_path, *options)
     assert (code, result["made"]) == (0, 2)
     assert len(load_pairs(out)) == 6
+
+
+def test_a_solve_that_fails_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, result, _ = run(tmp_path, "darcy", "--fast", "--rtol", "1e-30")
+    assert code == 1
+    assert not result["interrupted"]
+    assert "Darcy solves failed" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
