@@ -199,6 +199,9 @@ def _ring(box: Values, centre: Values, radius: float) -> Values:
     angle = np.interp(np.arange(len(outer)), corners, at_corner)
     inner = centre + radius * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
     gap = float(np.min(np.linalg.norm(outer - inner, axis=1)))
-    arc, side = 4 * math.pi * radius / (len(outer) - 1), 2 * float(np.max(np.linalg.norm(np.diff(outer, axis=0), axis=1)))
+    arc, side = (
+        4 * math.pi * radius / (len(outer) - 1),
+        2 * float(np.max(np.linalg.norm(np.diff(outer, axis=0), axis=1))),
+    )
     share = halved(spread(0.0, gap, arc, side)) / gap
     return np.asarray(inner + share[:, None, None] * (outer - inner))
