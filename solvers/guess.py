@@ -79,7 +79,8 @@ class Gated(ABC):
     -----
     With r = b - A x the proposal must meet ||r|| <= ||b|| and E(x) = x^T A x / 2 - b^T x = -x^T (b + r) / 2 <= 0,
     which is E(0): one product with A. For symmetric positive definite A the second says that the energy norm of the
-    error is no larger than that of zero, which is what the iterations of CG depend on. `gate=False` leaves the check out.
+    error is no larger than that of zero, which is what the iterations of CG depend on. `gate=False` leaves the check
+    out.
     """
 
     def __init__(self, gate: bool = True) -> None:

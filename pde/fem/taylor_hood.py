@@ -103,7 +103,7 @@ class TaylorHood:
     @cached_property
     def divergence(self) -> tuple[sp.csr_array, sp.csr_array]:
         """(q, du/dx) and (q, dv/dy)."""
-        return tuple(self._product(self.pressure.value, d) for d in (self.velocity.dx, self.velocity.dy))  # type: ignore[return-value]
+        return tuple(self._product(self.pressure.value, d) for d in (self.velocity.dx, self.velocity.dy))
 
     @cached_property
     def _test(self) -> sp.csr_array:
