@@ -156,13 +156,6 @@ class Projection:
         if not math.isfinite(float(u.sum())):
             raise FloatingPointError(f"the velocity is not finite at t = {t:.4g}: take dt below {self.dt:.3g}")
 
-    @property
-    def courant(self) -> float:
-        """Largest |u| dt over the local spacing of the velocity's unknowns, which is estimated from the mass matrix."""
-        spacing = np.sqrt(np.abs(np.asarray(self.space.mass.sum(axis=1)))) + 1e-300
-        inner = spacing > 1e-6 * spacing.max()  # the functions at corners of P2 triangles have no mass
-        return float(np.max(np.linalg.norm(self.u, axis=1)[inner] * self.dt / spacing[inner]))
-
     def _factor(self, t: float) -> float:
         return 1.0 if self._ramp is None else float(self._ramp(t))
 

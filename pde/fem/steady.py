@@ -89,8 +89,10 @@ def steady(
     >>> fixed = np.flatnonzero((x == 0) | (y == 0) | (y == 1))
     >>> exact = np.stack([y * (1 - y), 0 * y], axis=1)
     >>> flow = steady(space, 0.01, fixed, exact[fixed])
-    >>> flow.status.value, bool(np.allclose(flow.u, exact)), bool(np.allclose(flow.p, 0.02 * (1 - space.vertices[:, 0])))
-    ('converged', True, True)
+    >>> flow.status.value, bool(np.allclose(flow.u, exact))
+    ('converged', True)
+    >>> bool(np.allclose(flow.p, 0.02 * (1 - space.vertices[:, 0])))
+    True
     """
     if not (viscosity > 0 and np.isfinite(viscosity)):
         raise ValueError(f"viscosity = {viscosity}: expected a positive number")
