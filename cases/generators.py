@@ -57,6 +57,7 @@ GENERATORS: dict[str, Generator] = {
         {"steps": 40, "discard": 20.0},
     ),
     "duffing": Generator("conjugo.pde.evolution.duffing:duffing", {"steps": "steps", "interval": "dt"}, {"steps": 20}),
+    "pipe": Generator("conjugo.pde.fem.pipe:pipe", {"size": "size", "viscosity": "viscosity"}, {"size": 17}),
 }
 """By the name that the command takes."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -38,15 +39,15 @@ def test_fast(equation: str, tmp_path: Path) -> None:
     assert (config["equation"], config["seed"], config["dtype"]) == (equation, 0, "float32")
 
 
-@pytest.mark.parametrize("equation", NUMPY)
 @pytest.mark.slow
+@pytest.mark.skipif(find_spec("dolfinx") is None, reason="needs the extra fem")
 def test_fast_pipe(tmp_path: Path) -> None:
-    pytest.importorskip("dolfinx")
     code, result, _ = run(tmp_path, "pipe", "--fast")
     assert code == 0
     assert load_pairs(result["file"]).coordinates is not None
 
 
+@pytest.mark.parametrize("equation", NUMPY)
 def test_samples_do_not_depend_on_the_chunk(equation: str) -> None:
     sample = sampler(equation, parameters(equation, {}, fast=True), dtype="float64", device="numpy")
     together, later = sample(0, 3), sample(2, 1)
