@@ -70,7 +70,8 @@ class FieldPairs:
             return self.grid.shape
         if self.coordinates is not None:
             return tuple(self.coordinates.shape[2:])
-        return tuple(min(self.a.shape[1:], self.u.shape[1:], key=len))
+        fewer: Array = self.a if self.a.ndim <= self.u.ndim else self.u
+        return tuple(fewer.shape[1:])
 
     def __len__(self) -> int:
         return len(self.a)

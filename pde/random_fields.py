@@ -90,7 +90,7 @@ def matern_field(
         _frequencies(n, boundary).reshape([-1 if a == axis else 1 for a in range(len(points))]) / length**2
         for axis, (n, length) in enumerate(zip(points, sides, strict=True))
     ]
-    power: Values = reduce(np.add, squares) + tau**2
+    power: Values = sum(squares, np.full((), tau**2))
     if boundary != "dirichlet" and zero_mean:
         power.flat[0] = np.inf
     amplitude = sigma * power ** (-alpha / 2) / np.sqrt(np.prod(sides))
@@ -105,8 +105,8 @@ def matern_field(
 def _frequencies(n: int, boundary: Boundary) -> Values:
     """Eigenvalues of -d^2/dx^2 on the unit interval, in the order of the transform's modes."""
     if boundary == "periodic":
-        return (2 * np.pi * scipy.fft.fftfreq(n, 1 / n)) ** 2
-    return (np.pi * (np.arange(n) + (boundary == "dirichlet"))) ** 2
+        return np.asarray((2 * np.pi * scipy.fft.fftfreq(n, 1 / n)) ** 2)
+    return np.asarray((np.pi * (np.arange(n) + (boundary == "dirichlet"))) ** 2, dtype=np.float64)
 
 
 def _synthesis(points: Sequence[int], boundary: Boundary, centring: Centring) -> Callable[[Values, Values], Values]:

@@ -91,24 +91,20 @@ def generate(
         return path
     part = path.with_name(path.name + ".part")
     done = 0
-    first: Made | None = None
     if part.exists():
         with _opened(part) as file:
             _check_same(part, file, wanted, count)
             done = int(file["done"][()])
-    else:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        first = sample(0, min(chunk, count))
-        _create(part, first, count, wanted)
-    with _opened(part, "r+") as file:
-        with tqdm(total=count, initial=done, unit="sample", disable=not progress) as bar:
-            while done < count:
-                size = min(chunk, count - done)
-                made = first if first is not None else sample(done, size)
-                first = None
+    with tqdm(total=count, initial=done, unit="sample", disable=not progress) as bar:
+        while done < count:
+            size = min(chunk, count - done)
+            made = sample(done, size)
+            if not part.exists():
+                _create(part, made, count, wanted)
+            with _opened(part, "r+") as file:
                 _write(file, made, done, size)
-                done += size
-                bar.update(size)
+            done += size
+            bar.update(size)
     os.replace(part, path)
     return path
 
@@ -211,6 +207,19 @@ def load_trajectories(path: str | Path, samples: slice = slice(None)) -> Traject
         return Trajectories(_rows(file["samples"]["u"], samples), np.asarray(file["common"]["t"]), name)
 
 
+def load(path: str | Path, samples: slice = slice(None)) -> FieldPairs | Trajectories:
+    """Read pairs or trajectories, whichever the file holds.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `load_pairs`.
+    """
+    with _complete(Path(path)) as file:
+        kind = json.loads(file.attrs["facts"])["kind"]
+    return load_trajectories(path, samples) if kind == "trajectories" else load_pairs(path, samples)
+
+
 def _contents(made: Made) -> tuple[Arrays, Arrays, dict[str, Any]]:
     """Arrays with a row a sample, arrays that all samples share, and facts."""
     if isinstance(made, FieldPairs):
@@ -226,6 +235,7 @@ def _contents(made: Made) -> tuple[Arrays, Arrays, dict[str, Any]]:
 def _create(part: Path, made: Made, count: int, config: str) -> None:
     """Lay out a file for `count` samples like those that are made; it appears under its name when it is whole."""
     h5py = _h5py()
+    part.parent.mkdir(parents=True, exist_ok=True)
     fresh = part.with_name(f"{part.name}.{os.getpid()}")
     arrays, common, facts = _contents(made)
     layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
@@ -275,7 +285,7 @@ def _rows(data: Any, samples: slice, stride: int = 1, axes: int = 0) -> NDArray[
     rows = range(len(data))[samples]
     if stride == 1 and rows.step == 1:
         return np.asarray(data[rows.start : max(rows.start, rows.stop)])
-    every = (..., *(slice(None, None, stride),) * axes)
+    every: Any = (..., *(slice(None, None, stride),) * axes)
     thin = np.empty((0, *data.shape[1:]), dtype=np.bool_)[every]
     out = np.empty((len(rows), *thin.shape[1:]), dtype=data.dtype)
     for row, i in enumerate(rows):
@@ -285,7 +295,8 @@ def _rows(data: Any, samples: slice, stride: int = 1, axes: int = 0) -> NDArray[
 
 def _grid(facts: Mapping[str, Any]) -> Grid:
     """Make a grid of what JSON kept of it."""
-    return Grid(**{key: tuple(value) if isinstance(value, list) else value for key, value in facts.items()})
+    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in facts.items()}
+    return Grid(**fields)
 
 
 def _h5py() -> Any:

@@ -199,7 +199,7 @@ class _End(NamedTuple):
 
 def _source(xp: Any, f: Source, a: Array) -> Array:
     """Values of f for every sample, without a copy."""
-    shape = tuple(np.shape(f))
+    shape: tuple[int, ...] = tuple(np.shape(f))
     if shape not in ((), tuple(a.shape[1:]), tuple(a.shape)):
         raise ValueError(f"f has shape {shape}: expected a number, {tuple(a.shape[1:])} or {tuple(a.shape)}, as a")
     values = xp.broadcast_to(xp.asarray(f), tuple(a.shape))
@@ -223,6 +223,8 @@ def _solve_each(
     def solve(i: int) -> _End:
         problem = darcy_problem(a[i], faces=faces, f=f[i])
         result = cg(problem.A, problem.b, rtol=rtol, maxiter=maxiter, M=M)
+        if result.status is Status.STOPPED:  # cg keeps what it has at Ctrl-C; here the others are left to do
+            raise KeyboardInterrupt
         x, residual, status, direct = result.x, float(result.residuals[-1]), result.status, False
         if status is Status.INDEFINITE:
             x, direct = splu(sp.csc_array(problem.A.tocsr())).solve(problem.b), True

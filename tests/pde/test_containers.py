@@ -25,6 +25,7 @@ def test_a_stride_keeps_the_walls_and_their_coordinates() -> None:
     for kept, all_nodes in zip(pairs.grid.coordinates(), GRID.coordinates(), strict=True):
         np.testing.assert_allclose(kept, all_nodes[::4])
     assert pairs.grid.lengths == GRID.lengths
+    assert pairs.coordinates is not None
     assert pairs.coordinates.shape == (6, 2, 3, 2)
 
 
@@ -41,7 +42,7 @@ def test_parts_are_consecutive_views() -> None:
 @pytest.mark.parametrize("torch_", [False, True])
 def test_windows_are_the_states_in_order(torch_: bool) -> None:
     u = np.arange(2 * 7 * 3, dtype=float).reshape(2, 7, 3)
-    made = Trajectories(torch.as_tensor(u) if torch_ else u, 0.5 * np.arange(7))
+    made = Trajectories(torch.as_tensor(u) if torch_ else u, np.arange(7, dtype=np.float64) / 2)
     expected = [u[i, s : s + 4] for i in range(2) for s in (0, 3)]
     np.testing.assert_array_equal(np.asarray(made.windows(4, every=3)), expected)
     assert made.dt == 0.5

@@ -90,7 +90,7 @@ def test_order_two_across_a_jump_between_nodes_with_harmonic_faces_alone() -> No
         for n in (32, 64, 128):
             x, y = np.meshgrid(*[np.linspace(0, 1, n)] * 2, indexing="ij")
             a, wave = np.where(x < 0.5, 12.0, 3.0), np.sin(2 * np.pi * x) * np.sin(np.pi * y)
-            u = solve_darcy(a, faces=faces, f=5 * np.pi**2 * wave, rtol=1e-10)  # type: ignore[arg-type]
+            u = solve_darcy(a, faces=faces, f=5 * np.pi**2 * wave, rtol=1e-10)
             errors.append(np.linalg.norm(u - wave / a) / n)
             widths.append(1 / (n - 1))
         orders[faces] = np.diff(np.log(errors)) / np.diff(np.log(widths))
@@ -120,3 +120,19 @@ def test_mistakes_are_named() -> None:
         darcy(1, 4)
     with pytest.raises(ValueError, match="without a library"):
         darcy(1, 9, device="cuda")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("variant", ["clean", "spline"])
+def test_cuda_makes_the_same_samples(variant: Variant) -> None:
+    host, cuda = (
+        darcy(3, 101, seed=5, variant=variant),
+        darcy(3, 101, seed=5, variant=variant, xp="torch", device="cuda"),
+    )
+    assert cuda.u.is_cuda
+    np.testing.assert_array_equal(cuda.a.cpu().numpy(), host.a)
+    assert _relative(cuda.u.cpu().numpy(), host.u) < 1e-7
+    f = torch.linspace(1, 2, 101, device="cuda").expand(101, 101)
+    np.testing.assert_allclose(solve_darcy(cuda.a[0], f=f, faces="arithmetic").cpu(),
+                               solve_darcy(host.a[0], f=f.cpu().numpy(), faces="arithmetic"), atol=1e-8)  # fmt: skip

@@ -118,4 +118,4 @@ def test_fields_depend_on_seed_and_number_alone() -> None:
 )
 def test_mistakes_are_named(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message.replace(".", r"\.")):
-        matern_field(**({"shape": (4, 4), "alpha": 2.0, "tau": 1.0} | options))
+        matern_field(**{"shape": (4, 4), "alpha": 2.0, "tau": 1.0, **options})

@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pytest
 
 from conjugo.pde import FieldPairs, Grid, Trajectories, generate, load_pairs, load_trajectories
 from conjugo.pde.store import read
+
+h5py: Any = pytest.importorskip("h5py")
 
 GRID = Grid((5, 5), (0.25, 0.25), (0.0, 0.0), lengths=(1.0, 1.0))
 CONFIG = {"seed": 1, "values": [12.0, 3.0]}
@@ -24,7 +25,8 @@ def _pairs(first: int, count: int) -> FieldPairs:
 
 
 def _make(path: Path, sample: Any = _pairs, count: int = 10, **options: Any) -> Path:
-    return generate(path, sample, count, **({"config": CONFIG, "chunk": 3, "progress": False} | options))
+    settings: dict[str, Any] = {"config": CONFIG, "chunk": 3, "progress": False} | options
+    return generate(path, sample, count, **settings)
 
 
 def test_what_is_read_is_what_was_made(tmp_path: Path) -> None:
@@ -43,7 +45,7 @@ def test_what_is_read_is_what_was_made(tmp_path: Path) -> None:
 
 
 def test_trajectories_keep_their_times_and_scattered_points_their_places(tmp_path: Path) -> None:
-    u, t = np.random.default_rng(0).standard_normal((7, 4, 2)), 0.5 * np.arange(4)
+    u, t = np.random.default_rng(0).standard_normal((7, 4, 2)), np.arange(4, dtype=np.float64) / 2
     path = _make(tmp_path / "t.h5", lambda first, count: Trajectories(u[first : first + count], t, "random"), 7)
     found = load_trajectories(path, slice(2, 5))
     np.testing.assert_array_equal(found.u, u[2:5])
@@ -76,7 +78,12 @@ _make(Path({str(tmp_path / "killed.h5")!r}), lambda first, count: os._exit(9) if
     with pytest.raises(ValueError, match=r"holds 6 of 10 samples: run its command again"):
         load_pairs(part)
     asked: list[int] = []
-    path = _make(tmp_path / "killed.h5", lambda first, count: asked.append(first) or _pairs(first, count), chunk=2)
+
+    def noted(first: int, count: int) -> FieldPairs:
+        asked.append(first)
+        return _pairs(first, count)
+
+    path = _make(tmp_path / "killed.h5", noted, chunk=2)
     assert asked == [6, 8]
     assert path.read_bytes() == _make(tmp_path / "whole.h5").read_bytes()
 
