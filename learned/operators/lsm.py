@@ -130,8 +130,8 @@ class LSM(nn.Module):
 
         Returns
         -------
-        Tensor, shape (batch, out_channels, *spatial), float32
-            Physical fields.
+        Tensor, shape (batch, out_channels, *spatial)
+            Physical fields, of the type of the weights (float32).
 
         Raises
         ------
@@ -142,7 +142,7 @@ class LSM(nn.Module):
         check_fields(a, config.in_channels, config.dimension, smallest=COARSEST)
         check_batch(self, len(a), a.shape[2:])
         with torch.autocast(a.device.type, enabled=False):
-            x = self.lift(with_coordinates(self.scaling.encode(a.float())))
+            x = self.lift(with_coordinates(self.scaling.encode(a.to(self.lift.weight.dtype))))
         x = nn.functional.pad(x.movedim(-1, 1), padding(a.shape[2:]))
         x = self.unet(x)
         for axis, n in enumerate(a.shape[2:], 2):
@@ -170,7 +170,7 @@ class Head(nn.Module):
         """(..., width) to (..., outputs)."""
         x = nn.functional.gelu(self.hidden(x))
         with torch.autocast(x.device.type, enabled=False):  # bfloat16 would round the answer to three digits
-            out: Tensor = self.out(x.float())
+            out: Tensor = self.out(x.to(self.out.weight.dtype))
         return out
 
 

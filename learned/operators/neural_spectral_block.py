@@ -104,10 +104,10 @@ class NeuralSpectralBlock(nn.Module):
         """Pixels of the patches (P, L, C) to tokens (P, heads, S, c): T0 + softmax_L(T0 K^T) V."""
         keys = torch.einsum("hsc,hcd->hsd", self.latent, weight[0]).flatten(0, 1)  # (heads S, C)
         scores = nn.functional.linear(pixels, keys)
-        share = torch.softmax(scores.float(), dim=1)
+        share = torch.softmax(wide(scores), dim=1)
         pooled = torch.bmm(share.to(pixels.dtype).mT, pixels)  # (P, heads S, C)
         values = torch.einsum("phsd,hcd->phsc", pooled.reshape(len(pixels), self.heads, self.tokens, -1), weight[1])
-        return self.latent + bias[1][:, None] + values.float()
+        return self.latent + bias[1][:, None] + wide(values)
 
     def series(self, tokens: Tensor) -> Tensor:
         """Add to each token value t its sum of w_m sin(pi m t / M) and w_m cos(pi m t / M)."""
@@ -121,11 +121,16 @@ class NeuralSpectralBlock(nn.Module):
         queries = torch.einsum("phsc,hcd->phsd", tokens, weight).flatten(1, 2)  # (P, heads S, C)
         offset = (tokens * bias[:, None]).sum(-1).flatten(1)[:, None]
         scores = torch.bmm(pixels, queries.to(pixels.dtype).mT) + offset
-        share = torch.softmax(scores.reshape(*scores.shape[:2], self.heads, self.tokens).float(), dim=-1).flatten(2)
+        share = torch.softmax(wide(scores).reshape(*scores.shape[:2], self.heads, self.tokens), dim=-1).flatten(2)
         # (P, heads S, C) with each head's tokens in its own channels: one product serves all heads
         own = torch.eye(self.heads, dtype=tokens.dtype, device=tokens.device)[:, None, :, None]
         placed = (tokens[:, :, :, None] * own).flatten(3).flatten(1, 2)
         return torch.baddbmm(pixels, share.to(pixels.dtype), placed.to(pixels.dtype))
+
+
+def wide(x: Tensor) -> Tensor:
+    """Return x in at least float32: where bfloat16 would lose what matters."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def fold(x: Tensor, patch: tuple[int, ...]) -> Tensor:

@@ -117,8 +117,9 @@ class Double(nn.Module):
 
 def hats(n: int, m: int, like: Tensor) -> Tensor:
     """Weights (m, n) of linear interpolation from n to m nodes of the same interval, ends on ends."""
-    at = torch.arange(m, device=like.device, dtype=torch.float32) * (n - 1) / (m - 1)
-    nodes = torch.arange(n, device=like.device, dtype=torch.float32)
+    dtype = torch.promote_types(like.dtype, torch.float32)
+    at = torch.arange(m, device=like.device, dtype=dtype) * (n - 1) / (m - 1)
+    nodes = torch.arange(n, device=like.device, dtype=dtype)
     return (1 - (at[:, None] - nodes).abs()).clamp(min=0).to(like.dtype)
 
 

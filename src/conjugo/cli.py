@@ -21,6 +21,9 @@ COMMANDS = {
     "tune-sor": ("tune_sor", "learn relaxation factors for a stream of shifted Laplacians"),
     "tune-fem": ("tune_fem", "tune PETSc inside a dolfinx time loop (extra fem)"),
     "generate": ("generate", "samples for learned operators and dynamics, into one resumable file"),
+    "operator-darcy": ("operator_darcy", "Darcy flow: trained operators beside finite differences on the same input"),
+    "operator-navier-stokes": ("operator_navier_stokes", "turbulence ten steps ahead: operators beside a coarse solver"),
+    "bench-operator": ("bench_operator", "a training step of the Latent Spectral Model, run in ten ways (extra learned)"),
     "warmup": ("warmup", "compile the kernels once, so that later runs start at once"),
 }
 """Sub-command: its module in `conjugo.cases`, and a line of help; `train` has modules of its own in `TRAINING`."""
@@ -28,6 +31,7 @@ COMMANDS = {
 TRAINING: dict[str, tuple[str, str]] = {
     "dcdm": ("train_dcdm", "a direction network for flexible conjugate gradients"),
     "multigrid": ("train_multigrid", "the set-up network of the learned V-cycle"),
+    "operator": ("train_operator", "neural operators for Darcy flow and for the vorticity equation"),
     "basis": ("train_basis", "a network that proposes local coarse vectors for enriched multigrid"),
 }
 """Name for `conjugo train`: its module in `conjugo.cases`, and a line of help."""
@@ -35,7 +39,7 @@ TRAINING: dict[str, tuple[str, str]] = {
 
 def usage() -> str:
     """Return the list of commands."""
-    lines = [f"  conjugo {name:<11}{summary}" for name, (_, summary) in COMMANDS.items()]
+    lines = [f"  conjugo {name:<23}{summary}" for name, (_, summary) in COMMANDS.items()]
     head = f"conjugo {conjugo.__version__}: classical and learned solvers for partial differential equations"
     tail = "Each takes --help, and all but warmup take --fast. Results go to runs/<case>/<time>/."
     return "\n".join([head, "", *lines, "", tail])
