@@ -12,11 +12,13 @@ from conjugo.pde.evolution.duffing import duffing
 from conjugo.pde.evolution.etdrk4 import ETDRK4
 from conjugo.pde.evolution.heat import HeatSequence
 from conjugo.pde.evolution.kuramoto_sivashinsky import kuramoto_sivashinsky
+from conjugo.pde.evolution.navier_stokes import navier_stokes
 from conjugo.pde.evolution.sequence import Sequence, System
 from conjugo.pde.evolution.shifted import ShiftedLaplacians
 from conjugo.pde.evolution.smoke import Smoke, SmokeState, smoke
 from conjugo.pde.evolution.staggered import Staggered
 from conjugo.pde.evolution.variable_heat import VariableHeatSequence
+from conjugo.pde.evolution.vorticity import VorticityFlow
 
 __all__ = [
     "ETDRK4",
@@ -30,7 +32,9 @@ __all__ = [
     "Staggered",
     "System",
     "VariableHeatSequence",
+    "VorticityFlow",
     "duffing",
     "kuramoto_sivashinsky",
+    "navier_stokes",
     "smoke",
 ]
