@@ -72,6 +72,8 @@ class Config:
     """Of the network's products in training."""
     compile: bool = False
     """Pass the network through torch.compile in training."""
+    graph: bool = False
+    """Replay each step as a CUDA graph."""
     validate_every: int = 500
     """Steps between validations."""
     device: str = "cpu"
@@ -186,7 +188,7 @@ def affordable(config: Config, recipe: Recipe, train: Any, validation: Any, devi
         prepared.model,
         prepared.loss,
         prepared.batches,
-        config=FitConfig(steps=TRIAL, precision=config.precision, compile=config.compile, device=str(device)),
+        config=FitConfig(steps=TRIAL, precision=config.precision, compile=config.compile, graph=config.graph, device=str(device)),
         on_step=lambda record: times.append(record.seconds),
         progress=False,
     )
@@ -205,6 +207,7 @@ def learn(config: Config, prepared: Prepared, settings: dict[str, Any], device: 
         steps=config.steps,
         precision=config.precision,
         compile=config.compile,
+        graph=config.graph,
         validate_every=config.validate_every,
         seed=config.seed,
         device=str(device),

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 Schedule = Literal["constant", "cosine", "onecycle", "step"]
 Precision = Literal["float32", "bfloat16"]
 
-FREE = {"steps", "checkpoint_every", "device", "compile", "time_limit"}
+FREE = {"steps", "checkpoint_every", "device", "compile", "graph", "time_limit"}
 """Settings that a resumed run may change; any other would make it a different run."""
 
 
@@ -47,7 +47,10 @@ class FitConfig:
     device : str
         "cpu", "cuda" or "cuda:1".
     compile : bool
-        Whether the model goes through `torch.compile`.
+        Whether the model goes through `torch.compile` in training; validation runs it as it is.
+    graph : bool
+        Whether forward and backward pass are replayed as a CUDA graph (`GraphedGradients`): faster where many small
+        operations wait for their launches.
     time_limit : float or None
         Seconds after which this call stops in good order, with a checkpoint.
 
@@ -79,6 +82,7 @@ class FitConfig:
     seed: int = 0
     device: str = "cpu"
     compile: bool = False
+    graph: bool = False
     time_limit: float | None = None
 
     def __post_init__(self) -> None:

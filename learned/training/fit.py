@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ from tqdm import tqdm
 
 from conjugo.learned.training.config import FitConfig
 from conjugo.learned.training.distributed import joined
+from conjugo.learned.training.graphed import GraphedGradients
 from conjugo.learned.training.history import History, StepRecord
 from conjugo.learned.training.interrupt import Stop
 from conjugo.learned.training.passes import Loss, check_finite, gradients, validate
@@ -107,19 +109,20 @@ def fit(
         state = State(model, config, world)
         state.resume(path, batches)
         called: Any = torch.compile(model) if config.compile else model
+        backward = GraphedGradients(called, loss, state) if config.graph else partial(gradients, called, loss, state)
         stopping, shown = False, progress and world.rank == 0
         if validation and not state.validation:
-            state.judge(validate(called, loss, validation, state))
+            state.judge(validate(model, loss, validation, state))
         with tqdm(total=config.steps, initial=state.step, disable=not shown, unit="step") as bar:
             while state.step < config.steps and not stopping:
                 model.train()
-                value, stopping = gradients(called, loss, batches(state.step), state, stop.wanted)
+                value, stopping = backward(batches(state.step), stop.wanted)
                 norm = float(nn.utils.clip_grad_norm_(state.parameters, config.clip or math.inf))
                 check_finite(value, norm, state.step, path)
                 rate = state.advance()
                 score = None
                 if validation and state.step % config.validate_every == 0:
-                    score = state.judge(validate(called, loss, validation, state))
+                    score = state.judge(validate(model, loss, validation, state))
                 record = state.note(value, rate, norm, score)
                 if state.step % config.checkpoint_every == 0 or state.step == config.steps or stopping:
                     state.save(path, batches)
@@ -128,5 +131,5 @@ def fit(
                 bar.set_postfix(loss=f"{value:.3e}", refresh=False)
                 bar.update()
         if validation and state.validation[-1][0] < state.step:
-            state.judge(validate(called, loss, validation, state))
+            state.judge(validate(model, loss, validation, state))
         return state.finish(interrupted=state.step < config.steps)

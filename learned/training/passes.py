@@ -19,7 +19,7 @@ from conjugo.learned.training.state import State
 type Loss = Callable[[nn.Module, Any], Tensor]
 
 
-def gradients(model: Any, loss: Loss, batch: Any, state: State, stop: bool) -> tuple[float, bool]:
+def gradients(model: Any, loss: Loss, state: State, batch: Any, stop: bool) -> tuple[float, bool]:
     """Leave the gradient of the whole batch in the parameters; return its loss, and whether a process wants to stop."""
     world = state.world
     state.optimizer.zero_grad(set_to_none=True)

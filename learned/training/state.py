@@ -45,7 +45,7 @@ class State:
             lr=config.learning_rate,
             betas=config.betas,
             weight_decay=config.weight_decay,
-            fused=world.device.type == "cuda",
+            fused=self._fused,
         )
         self.ema = None if config.ema is None else EMA(model, config.ema)
         self.step = 0
@@ -54,6 +54,11 @@ class State:
         self.best: dict[str, Tensor] | None = None
         self.best_loss, self.best_step = math.inf, 0
         self._started = time.perf_counter()
+
+    @property
+    def _fused(self) -> bool:
+        """Whether all parameters are updated by one kernel, which exists on CUDA and for real numbers."""
+        return self.world.device.type == "cuda" and not any(p.is_complex() for p in self.parameters)
 
     @property
     def seconds(self) -> float:
@@ -154,7 +159,7 @@ class State:
             raise ValueError(f"cannot resume from {path}: {error}") from error
         self.model.load_state_dict(saved["model"])
         for group in saved["optimizer"]["param_groups"]:
-            group["fused"] = self.world.device.type == "cuda"  # the device may have changed
+            group["fused"] = self._fused  # the device may have changed
         self.optimizer.load_state_dict(saved["optimizer"])
         if self.ema is not None:
             self.ema.load(saved["average"])
