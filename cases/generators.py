@@ -14,7 +14,7 @@ from conjugo.pde import FieldPairs, Trajectories
 
 type Samples = FieldPairs | Trajectories
 
-type Equation = Literal["darcy", "navier-stokes", "kuramoto-sivashinsky", "duffing", "pipe"]
+type Equation = Literal["darcy", "navier-stokes", "burgers", "kuramoto-sivashinsky", "duffing", "pipe"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,9 @@ GENERATORS: dict[str, Generator] = {
         "conjugo.pde.evolution.navier_stokes:navier_stokes",
         {"size": "size", "keep": "keep", "viscosity": "viscosity", "dt": "dt"},
         {"size": 32, "keep": 16, "times": [0.5, 1.0]},
+    ),
+    "burgers": Generator(
+        "conjugo.pde.evolution.burgers:burgers", {"size": "size", "viscosity": "viscosity", "dt": "dt"}, {"size": 256}
     ),
     "kuramoto-sivashinsky": Generator(
         "conjugo.pde.evolution.kuramoto_sivashinsky:kuramoto_sivashinsky",

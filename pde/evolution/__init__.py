@@ -8,6 +8,7 @@ The functions `smoke`, `duffing`, `kuramoto_sivashinsky` and others have the nam
 from __future__ import annotations
 
 from conjugo.pde.evolution.bodies import Ball, Block
+from conjugo.pde.evolution.burgers import burgers
 from conjugo.pde.evolution.duffing import duffing
 from conjugo.pde.evolution.etdrk4 import ETDRK4
 from conjugo.pde.evolution.heat import HeatSequence
@@ -33,6 +34,7 @@ __all__ = [
     "System",
     "VariableHeatSequence",
     "VorticityFlow",
+    "burgers",
     "duffing",
     "kuramoto_sivashinsky",
     "navier_stokes",

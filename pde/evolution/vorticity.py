@@ -188,20 +188,19 @@ class VorticityFlow:
             return scipy.fft.irfft(half, self.size, axis=-1, overwrite_x=True)
         return self._xp.fft.irfftn(modes, s=(self.size, self.size), axes=(-2, -1))
 
-    def longest_step(self, w: Array) -> float:
+    def longest_step(self, modes: Array) -> float:
         """Return the time step up to which the method is stable by the linear estimate, 2 sqrt(2) / max(k . v).
 
         Parameters
         ----------
-        w : (..., size, size) array
-            Vorticity. Velocities that grow later need shorter steps.
+        modes : (N, size, columns) array
+            The present state. Velocities that grow later need shorter steps.
 
         Returns
         -------
         float
-            Infinite for a flow at rest.
+            For the fastest of the fields; infinite at rest.
         """
-        modes = self.modes(w.reshape((-1, self.size, self.size)))
         speed = self._xp.abs(self._inverse(self._velocity * modes))
         fastest = float(self._xp.max(speed[0] + speed[1]))
         return 8**0.5 / (2 * np.pi * self.cutoff * fastest) if fastest > 0 else np.inf

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -73,7 +75,7 @@ def test_threads_and_chunks_change_no_bit() -> None:
 def test_blocks_give_the_same(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
     a = _media(5, 41)
     a[2] = 1.0  # converges at once, and is then left alone
-    monkeypatch.setattr("conjugo.pde.darcy.solver.BLOCK", 3 * 41**2)
+    monkeypatch.setattr(import_module("conjugo.pde.darcy.solver"), "BLOCK", 3 * 41**2)
     f = np.broadcast_to(np.linspace(1, 2, 41), a.shape)
     move = torch.as_tensor if library == "torch" else np.asarray
     u, ends = _solve_blocks(move(a), move(f.copy()), "geometric", 1e-10, 100)

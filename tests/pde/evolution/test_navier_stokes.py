@@ -150,6 +150,8 @@ def test_a_step_that_is_too_long() -> None:
     assert not np.all(np.isfinite(advance(w, 600.0, dt=2.0)))
     with pytest.raises(FloatingPointError, match=r"dt = 2.0: take a shorter step"):
         navier_stokes(1, size=32, keep=16, times=[600.0], dt=2.0)
+    with pytest.warns(RuntimeWarning, match=r"dt = 1.0 is longer than 0\.\d+, the limit of stability"):
+        navier_stokes(1, size=32, keep=16, times=[2.0], dt=1.0)
 
 
 @pytest.mark.gpu
