@@ -192,7 +192,7 @@ def navier_stokes(
 
 
 def advance(
-    w: Array, time: float, *, viscosity: float = 1e-5, dt: float = 1e-2, force: Array | float | None = None
+    w: Array, time: float, *, viscosity: float = 1e-5, dt: float = DT, force: Array | float | None = None
 ) -> Array:
     """Follow given vorticity for some time: numerics at any grid and time step, to compare learned models with.
 

@@ -56,17 +56,17 @@ def test_the_start_is_that_of_the_code_of_2020() -> None:
         assert pair[0] == pytest.approx(pair[1], abs=0.06 * variance.sum())
 
 
-def test_the_default_step_short() -> None:
+def test_the_error_of_the_step() -> None:
     """dt = 1e-2 against 5e-3 below 1e-5, on 64^2 to time 3."""
     w = initial_vorticity(1, 64, seed=1)
-    assert _relative(advance(w, 3.0), advance(w, 3.0, dt=5e-3)) < 1e-6
+    assert _relative(advance(w, 3.0, dt=1e-2), advance(w, 3.0, dt=5e-3)) < 1e-6
 
 
 @pytest.mark.slow
-def test_the_default_step_in_full() -> None:
+def test_the_error_of_the_step_in_full() -> None:
     """dt = 1e-2 against 5e-3 below 1e-5: 256^2, time 10."""
     w = initial_vorticity(1, 256, seed=1)
-    assert _relative(advance(w, 10.0), advance(w, 10.0, dt=5e-3)) < 1e-5
+    assert _relative(advance(w, 10.0, dt=1e-2), advance(w, 10.0, dt=5e-3)) < 1e-5
 
 
 def test_single_precision() -> None:
