@@ -161,7 +161,7 @@ def test_bad_input_is_named() -> None:
         ({"scaling": "pixel"}, "choose one of 'pixelwise', 'channel'"),
     ):
         with pytest.raises(ValueError, match=message):
-            LSMConfig(**what)  # type: ignore[arg-type]
+            LSMConfig(**what)
 
 
 def test_predict_works_in_batches_and_leaves_the_mode() -> None:
