@@ -189,9 +189,9 @@ def poisson_pairs(count: int, n: int) -> tuple[Tensor, Tensor]:
 
 
 def test_it_learns_sixteen_samples() -> None:
-    a, u = poisson_pairs(16, 32)
+    a, u = poisson_pairs(16, 16)
     torch.manual_seed(0)
-    model = LSM(LSMConfig(width=8, grid=(32, 32)))
+    model = LSM(LSMConfig(width=8, grid=(16, 16)))
     model.scaling.measure(a, u)
     before = relative_l2(model.eval()(a), u).item()
 
