@@ -1,6 +1,6 @@
 """Time a training step of the Latent Spectral Model, one way of running it after the other, in one process.
 
-conjugo bench-operator
+conjugo bench-lsm
 python -m conjugo.cases.bench_operator
 """
 
@@ -154,18 +154,7 @@ def runs_on_cpu(way: Way) -> bool:
 
 def tabulate(timings: list[Timing], batch: int) -> Table:
     """Times of a step and an epoch, memory, and how many times faster than the two baselines."""
-    headers = [
-        "way",
-        "steps/s",
-        "ms/step",
-        "+-",
-        "s/epoch",
-        "GB held",
-        "x published",
-        "x eager fp32",
-        "loss",
-        "set-up s",
-    ]
+    headers = "way|steps/s|ms/step|+-|s/epoch|GB held|x published|x fp32|loss|set-up s".split("|")
     table = Table(headers)
     bases = {t.name: t.ms for t in timings}
     first, own = bases.get(WAYS[0].name), bases.get(WAYS[2].name)
@@ -207,7 +196,7 @@ def make_step(way: Way, config: Config, device: torch.device) -> Step:
     a = torch.where(torch.randn(config.batch, 1, config.size, config.size) > 0, 12.0, 3.0)
     u = torch.randn(config.batch, 1, config.size, config.size).cumsum(2).cumsum(3)
     model.scaling.measure(a, u)
-    model = as_published(model).to(device) if way.published else model.to(device, memory_format=torch.channels_last)
+    model = (as_published(model) if way.published else model.to(memory_format=torch.channels_last)).to(device)
     a, u = a.to(device), u.to(device)
     model.train()
     cuda = device.type == "cuda"
@@ -228,7 +217,7 @@ def make_step(way: Way, config: Config, device: torch.device) -> Step:
 
 def captured(step: Step) -> Step:
     """Record a step as a CUDA graph; what the device does is then started once a step, not once an operation."""
-    side = torch.cuda.Stream()
+    side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
         for _ in range(3):

@@ -20,8 +20,8 @@ def block(x: Tensor, p: dict[str, Tensor], patch: tuple[int, ...], heads: int) -
     counts = [range(n // q) for n, q in zip(x.shape[2:], patch, strict=True)]
     for b in range(len(x)):
         for place in itertools.product(*counts):
-            where = tuple(slice(i * q, (i + 1) * q) for i, q in zip(place, patch, strict=True))
-            pixels = x[(b, slice(None), *where)].reshape(C, -1).T  # (L, C)
+            where: tuple[Any, ...] = tuple(slice(i * q, (i + 1) * q) for i, q in zip(place, patch, strict=True))
+            pixels = x[b][(slice(None), *where)].reshape(C, -1).T  # (L, C)
             K, V, Q = (pixels @ weight[i].T + bias[i] for i in range(3))
             out = torch.empty_like(pixels)
             for h in range(heads):
@@ -34,7 +34,7 @@ def block(x: Tensor, p: dict[str, Tensor], patch: tuple[int, ...], heads: int) -
                     w = p["spectral"][h * c + channel]
                     t[:, channel] += w[m] * torch.sin(angle) + w[M + m] * torch.cos(angle)
                 out[:, own] = torch.softmax(Q[:, own] @ t.T, dim=1) @ t
-            y[(b, slice(None), *where)] += out.T.reshape(C, *patch)
+            y[b][(slice(None), *where)] += out.T.reshape(C, *patch)
     return y
 
 

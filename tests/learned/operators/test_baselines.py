@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def uno() -> UNOOperator:
 
 
 @pytest.mark.parametrize("make", [fno, uno])
-def test_scaling_and_other_grids(make: type[Baseline]) -> None:
+def test_scaling_and_other_grids(make: Callable[[], Baseline]) -> None:
     model = make()
     a = 100 * torch.rand(4, 1, 21, 18)
     model.scaling.measure(a, 1e-3 * a)
@@ -38,7 +39,7 @@ def test_scaling_and_other_grids(make: type[Baseline]) -> None:
 
 
 @pytest.mark.parametrize("make", [fno, uno])
-def test_files_keep_every_bit(make: type[Baseline], tmp_path: Path) -> None:
+def test_files_keep_every_bit(make: Callable[[], Baseline], tmp_path: Path) -> None:
     model = make()
     again = load_model(save_model(model, tmp_path / "model.safetensors"))
     a = torch.rand(2, 1, 21, 18)

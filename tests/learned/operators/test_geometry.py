@@ -14,7 +14,7 @@ from conjugo.learned.operators.losses import relative_l2
 from conjugo.learned.operators.point_fourier import PointFourier, grid_points
 from conjugo.learned.training import load_model, save_model
 
-SMALL = GeometryLSMConfig(width=8, waves=4, resolution=16, codes=3)
+SMALL = GeometryLSMConfig(width=8, tokens=2, modes=4, waves=4, resolution=16, codes=3)
 
 
 def made(config: GeometryLSMConfig = SMALL) -> GeometryLSM:

@@ -87,8 +87,10 @@ def test_energy_is_the_quadratic_form_of_the_five_point_matrix(faces: Faces, mea
                 total += v[i, j] * (along + across)
         return total
 
-    tensors = [torch.from_numpy(v)[None, None] for v in (u + e, u, a)]
-    assert float(energy(*tensors, 0.1, faces=faces)) == pytest.approx(math.sqrt(form(e) / form(u)), rel=1e-12)
+    p, truth, coefficient = (torch.from_numpy(v)[None, None] for v in (u + e, u, a))
+    assert float(energy(p, truth, coefficient, 0.1, faces=faces)) == pytest.approx(
+        math.sqrt(form(e) / form(u)), rel=1e-12
+    )
 
 
 def test_a_perfect_answer_has_error_zero_and_a_finite_gradient() -> None:
@@ -101,7 +103,7 @@ def test_a_perfect_answer_has_error_zero_and_a_finite_gradient() -> None:
     ):
         p = u.clone().requires_grad_()
         value = loss(p, u)
-        value.backward()
+        value.backward()  # type: ignore[no-untyped-call]
         assert value.item() == 0
         assert p.grad is not None
         assert bool(torch.isfinite(p.grad).all())

@@ -79,7 +79,7 @@ def test_a_refined_grid_with_rescaled_patches_gives_the_same() -> None:
 
 def test_initial_values_and_dead_weights() -> None:
     block = NeuralSpectralBlock(16, dimension=2)
-    for values in (block.latent, block.spectral):
+    for values in (block.latent.detach(), block.spectral.detach()):
         assert 0 <= float(values.min()) < 0.2 / 16
         assert 0.8 / 16 < float(values.max()) < 1 / 16
     assert block.latent.shape == (8, 4, 2)
