@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -137,4 +138,4 @@ def _named(fields: Tensor) -> Batch:
 
 
 def _generator(seed: int, index: int) -> torch.Generator:
-    return torch.Generator().manual_seed((seed << 32) + index)
+    return torch.Generator().manual_seed(int(np.random.SeedSequence([seed, index]).generate_state(1)[0]))

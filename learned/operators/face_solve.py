@@ -75,7 +75,9 @@ def solve_faces(faces: Faces, f: Tensor, *, steps: int = 14) -> Tensor:
     expected = {"across": (n - 1, n), "along": (n, n - 1), "cross": (n - 1, n - 1)}
     for name, tensor in faces._asdict().items():
         if tensor is not None and (tensor.ndim != 3 or tuple(tensor.shape[1:]) != expected[name]):
-            raise ValueError(f"{name} has shape {tuple(tensor.shape)}: expected (B, {expected[name]}) for n = {n} nodes")
+            raise ValueError(
+                f"{name} has shape {tuple(tensor.shape)}: expected (B, {expected[name]}) for n = {n} nodes"
+            )
     if n < 3 or tuple(f.shape) != (len(faces.along), n - 2, n - 2):
         raise ValueError(f"f has shape {tuple(f.shape)}: expected {(len(faces.along), n - 2, n - 2)}, n at least 3")
     if steps < 1:

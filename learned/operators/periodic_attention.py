@@ -129,7 +129,8 @@ class PeriodicBlock(nn.Module):
         batch, count, width = tokens.shape
         parts = self.mixed(tokens).reshape(batch, count, 3, self.heads, width // self.heads)
         query, key, value = parts.permute(2, 0, 3, 1, 4).unbind(0)
-        query, key = turned(self.query_norm(query), turn), turned(self.key_norm(key), turn)
+        full = self.query_norm.weight.dtype  # norms and angles are not for bfloat16
+        query, key = turned(self.query_norm(query.to(full)), turn), turned(self.key_norm(key.to(full)), turn)
         found = functional.scaled_dot_product_attention(query.to(value.dtype), key.to(value.dtype), value)
         joined: Tensor = self.joined(found.transpose(1, 2).reshape(batch, count, width))
         return joined

@@ -71,7 +71,9 @@ class GridSymmetries:
         self._check(fields)
         chosen = torch.as_tensor(g, dtype=torch.int64).reshape(-1)
         if chosen.numel() not in (1, len(fields)):
-            raise ValueError(f"g has {chosen.numel()} elements for {len(fields)} samples: expected one, or one a sample")
+            raise ValueError(
+                f"g has {chosen.numel()} elements for {len(fields)} samples: expected one, or one a sample"
+            )
         if chosen.numel() and not (0 <= int(chosen.min()) and int(chosen.max()) < self.order):
             raise ValueError(f"g = {g}: expected elements 0 to {self.order - 1}")
         index = self._sources.to(fields.device)[chosen.to(fields.device)]

@@ -138,9 +138,7 @@ class VorticityAttention(nn.Module):
         config = self.config
         if config.base == "persistence":
             return last
-        return coarse_step(
-            last, config.interval, viscosity=config.viscosity, dt=config.dt, refine=config.refine
-        )
+        return coarse_step(last, config.interval, viscosity=config.viscosity, dt=config.dt, refine=config.refine)
 
     def forward(self, w: Tensor) -> Tensor:
         """Predict the next frame."""
