@@ -102,7 +102,7 @@ def darcy_validation(pairs: FieldPairs, *, batch: int = 50, device: str | torch.
     >>> [len(part["a"]) for part in darcy_validation(pairs, batch=4)]
     [4, 2]
     """
-    return [_named(part) for part in _fields(pairs, device).split(batch)]
+    return [_named(part) for part in torch.split(_fields(pairs, device), batch)]
 
 
 def darcy_loss(model: nn.Module, batch: Batch) -> Tensor:

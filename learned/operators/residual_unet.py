@@ -32,9 +32,9 @@ class ResidualUNet(nn.Module):
 
     Notes
     -----
-    Convolutions of 3 x 3 nodes, padded by the nearest value: a zero would mean something to a coefficient. Coarser grids keep
-    every other node (a convolution of stride 2), finer ones are reached by interpolation that keeps the corners, so that
-    the nodes of an odd grid stay where they are. The last convolution starts at zero.
+    Convolutions of 3 x 3 nodes, padded by the nearest value: a zero would mean something to a coefficient. Coarser
+    grids keep every other node (a convolution of stride 2), finer ones are reached by interpolation that keeps the
+    corners, so that the nodes of an odd grid stay where they are. The last convolution starts at zero.
 
     Examples
     --------

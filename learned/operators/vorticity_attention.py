@@ -1,4 +1,4 @@
-"""VorticityAttention: the next frame of a periodic two-dimensional flow, by attention over all patches of the last ten."""
+"""VorticityAttention: the next frame of a periodic two-dimensional flow, by attention over all its patches."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ class VorticityAttentionConfig:
     frames : int
         Past frames that it sees.
     width, heads, blocks, expansion : int
-        Of the transformer: components of a token, attention heads, blocks, hidden width of the perceptrons over `width`.
+        Of the transformer: components of a token, attention heads, blocks, hidden width of the perceptrons over
+        `width`.
     stem : int
         Channels at full resolution.
     patch : int
@@ -34,8 +35,8 @@ class VorticityAttentionConfig:
     waves : int
         Largest wave number of the relative positions; half the tokens a side is all that a grid tells apart.
     base : {"persistence", "spectral"}
-        What the network's output is added to: the last frame (a pure network), or one coarse pseudo-spectral step from it
-        on the same grid (a hybrid: numerics with a learned sub-grid correction).
+        What the network's output is added to: the last frame (a pure network), or one coarse pseudo-spectral step
+        from it on the same grid (a hybrid: numerics with a learned sub-grid correction).
     interval : float
         Time between frames, for "spectral".
     viscosity, dt : float
@@ -89,12 +90,12 @@ class VorticityAttention(nn.Module):
 
     Notes
     -----
-    w_next = base(w_last) + c net(w / s, f, base / s), with the deviations s of the vorticity and c of (next frame - base)
-    measured on training data (`measure`). The network: a circular 3 x 3 convolution at full resolution, patches of 2 x 2
-    nodes, pre-norm blocks of depthwise circular convolution, softmax attention over all patches and a perceptron, back to
-    full resolution, two circular convolutions. No map depends on the place, but through the forcing, which is a channel:
-    shifts by whole patches that keep the forcing commute with the network. The last convolution starts at zero, so a new
-    model is its base.
+    w_next = base(w_last) + c net(w / s, f, base / s), with the deviations s of the vorticity and c of (next frame -
+    base) measured on training data (`measure`). The network: a circular 3 x 3 convolution at full resolution,
+    patches of 2 x 2 nodes, pre-norm blocks of depthwise circular convolution, softmax attention over all patches and
+    a perceptron, back to full resolution, two circular convolutions. No map depends on the place, but through the
+    forcing, which is a channel: shifts by whole patches that keep the forcing commute with the network. The last
+    convolution starts at zero, so a new model is its base.
 
     References
     ----------
@@ -154,7 +155,8 @@ class VorticityAttention(nn.Module):
         for block in self.blocks:
             x = block(x, turn)
         fine = functional.gelu(self.merge(torch.cat([fine, self.leave(self.norm(x))], dim=1)))
-        return base + self.increment * self.last(fine).to(base.dtype)
+        following: Tensor = base + self.increment * self.last(fine).to(base.dtype)
+        return following
 
     def rollout(self, w: Tensor, steps: int) -> Tensor:
         """Predict several frames, each from the ones before: (batch, steps, n, n).

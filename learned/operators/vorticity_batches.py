@@ -140,7 +140,7 @@ def vorticity_windows(
             f"index {first} and {count} that follow"
         )
     u = torch.as_tensor(trajectories.u)[:, first : first + frames + count].to(torch.float32)
-    return [{"past": part[:, :frames], "future": part[:, frames:]} for part in u.split(batch)]
+    return [{"past": part[:, :frames], "future": part[:, frames:]} for part in torch.split(u, batch)]
 
 
 def rollout_loss(model: nn.Module, batch: Batch) -> Tensor:

@@ -70,7 +70,7 @@ def test_sixteen_samples_are_learned(form: Any) -> None:
 
 
 def test_the_network_alone_learns_sixteen_samples_too() -> None:
-    """Without the coarse solution to start from: the scalar is set to almost zero, so that 100 % are missing at first."""
+    """Without the coarse solution to start from: the scalar is almost zero, so that 100 % are missing at first."""
     train = pairs()[:16]
     made = model()
     made.scale.fill_(1e-6)

@@ -41,7 +41,8 @@ def smooth(*shape: int, size: int = 16, dtype: torch.dtype = torch.float64) -> T
     waves = torch.fft.rfft2(torch.randn(*shape, size, size, dtype=torch.float64))
     k = torch.fft.fftfreq(size, 1 / size)
     waves *= (k.abs()[:, None] <= (size - 1) // 3) & (k.abs()[: size // 2 + 1] <= (size - 1) // 3)
-    return torch.fft.irfft2(waves, s=(size, size)).to(dtype)
+    fields: Tensor = torch.fft.irfft2(waves, s=(size, size)).to(dtype)
+    return fields
 
 
 def waves(count: int = 16, times: int = 8, size: int = 16) -> Trajectories:
