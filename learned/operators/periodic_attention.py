@@ -46,7 +46,7 @@ class PeriodicRotary(nn.Module):
         super().__init__()
         if head_width % 4 or largest < 1:
             raise ValueError(
-                f"head_width = {head_width}, largest = {largest}: expected a multiple of 4 (pairs of two axes), at least 1"
+                f"head_width = {head_width}, largest = {largest}: expected a multiple of 4, and at least 1"
             )
         exponents = torch.linspace(0, 1, head_width // 4, dtype=torch.float64)
         self.register_buffer("waves", (largest**exponents).round().float(), persistent=False)

@@ -99,8 +99,7 @@ class VorticityAttention(nn.Module):
 
     References
     ----------
-    The architecture is ours; "patch-2 softmax attention for nu = 1e-5" follows the evidence collected in
-    docs/navier_stokes_operator.md.
+    A. Vaswani et al., "Attention is all you need", NeurIPS 2017, equation 1. The rest of the architecture is ours.
 
     Examples
     --------
@@ -139,7 +138,10 @@ class VorticityAttention(nn.Module):
         config = self.config
         if config.base == "persistence":
             return last
-        return coarse_step(last, config.interval, viscosity=config.viscosity, dt=config.dt, refine=config.refine)
+        step: Tensor = coarse_step(
+            last, config.interval, viscosity=config.viscosity, dt=config.dt, refine=config.refine
+        )
+        return step
 
     def forward(self, w: Tensor) -> Tensor:
         """Predict the next frame."""
