@@ -75,19 +75,19 @@ class DarcyResidual(nn.Module):
 
     Notes
     -----
-    With u_h, u_g the finite-difference solutions by harmonic and geometric face means of the same input,
-    "correction" is u = s u_g + c net(log a, u_g, u_h - u_g, sin pi x sin pi y), "faces" is
-    u = A(exp(net(log a, ...)) a_g / s)^{-1} 1 with the means of the network's two fields on the two kinds of faces. The scalar s and the deviations are measured on
-    training data (`measure`) and kept as buffers. A new model is s u_g, the finite-difference baseline, and training
-    starts there. With `measure` undone, s = 1. The network is not equivariant under the square's eight symmetries: it
-    learns from moved samples (`darcy_batches`), and `group_average(model, a, square_symmetries(n))` makes it so
-    exactly. In the form "faces" every output solves a discrete elliptic system: it is positive, and has its maximum
-    inside.
+    With u_h, u_g the finite-difference solutions by harmonic and geometric face means of the same input, "correction"
+    is u = s u_g + c net(log a, u_g, u_h - u_g, sin pi x sin pi y), "faces" is u = A(exp(net(log a, ...)) a_g /
+    s)^{-1} 1 with the means of the network's two fields on the two kinds of faces. The scalar s and the deviations
+    are measured on training data (`measure`) and kept as buffers. A new model is s u_g, the finite-difference
+    baseline, and training starts there. With `measure` undone, s = 1. The network is not equivariant under the
+    square's eight symmetries: it learns from moved samples (`darcy_batches`), and `group_average(model, a,
+    square_symmetries(n))` makes it so exactly. In the form "faces" every output solves a discrete elliptic system: it
+    is positive, and has its maximum inside.
 
     References
     ----------
-    P. Concus, G. H. Golub, SIAM J. Numer. Anal. 10 (1973), 1103-1120, for the solves. The residual form is ours; what was
-    measured is in docs/darcy_operator.md.
+    P. Concus, G. H. Golub, SIAM J. Numer. Anal. 10 (1973), 1103-1120, for the solves. The residual form is ours; what
+    was measured is in docs/darcy_operator.md.
 
     Examples
     --------
