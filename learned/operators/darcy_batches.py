@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -101,7 +102,7 @@ def darcy_validation(pairs: FieldPairs, *, batch: int = 50, device: str | torch.
     >>> [len(part["a"]) for part in darcy_validation(pairs, batch=4)]
     [4, 2]
     """
-    return [_named(part) for part in _fields(pairs, device).split(batch)]
+    return [_named(part) for part in torch.split(_fields(pairs, device), batch)]
 
 
 def darcy_loss(model: nn.Module, batch: Batch) -> Tensor:
@@ -137,4 +138,4 @@ def _named(fields: Tensor) -> Batch:
 
 
 def _generator(seed: int, index: int) -> torch.Generator:
-    return torch.Generator().manual_seed((seed << 32) + index)
+    return torch.Generator().manual_seed(int(np.random.SeedSequence([seed, index]).generate_state(1)[0]))

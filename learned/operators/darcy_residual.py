@@ -28,8 +28,8 @@ class DarcyResidualConfig:
     Parameters
     ----------
     form : {"correction", "faces"}
-        What the network gives: a field that is added to the coarse solution; or a factor for the coefficient on each face,
-        with which the coarse system is then solved.
+        What the network gives: a field that is added to the coarse solution; or a factor for the coefficient on each
+        face, with which the coarse system is then solved.
     widths : tuple of int
         Channels on each grid of the U-Net, multiples of 8.
     depth : int
@@ -75,17 +75,19 @@ class DarcyResidual(nn.Module):
 
     Notes
     -----
-    With u_h, u_g the finite-difference solutions by harmonic and geometric face means of the same input, "correction" is
-    u = s u_g + c net(log a, u_g, u_h - u_g, sin pi x sin pi y), "faces" is u = A(exp(net(log a, ...)) a_g / s)^{-1} 1 with
-    the means of the network's two fields on the two kinds of faces. The scalar s and the deviations are measured on
-    training data (`measure`) and kept as buffers. A new model is s u_g, the finite-difference baseline, and training
-    starts there. With `measure` undone, s = 1. The network is not equivariant under the square's eight symmetries: it
-    learns from moved samples (`darcy_batches`), and `group_average(model, a, square_symmetries(n))` makes it so exactly.
-    In the form "faces" every output solves a discrete elliptic system: it is positive, and has its maximum inside.
+    With u_h, u_g the finite-difference solutions by harmonic and geometric face means of the same input, "correction"
+    is u = s u_g + c net(log a, u_g, u_h - u_g, sin pi x sin pi y), "faces" is u = A(exp(net(log a, ...)) a_g /
+    s)^{-1} 1 with the means of the network's two fields on the two kinds of faces. The scalar s and the deviations
+    are measured on training data (`measure`) and kept as buffers. A new model is s u_g, the finite-difference
+    baseline, and training starts there. With `measure` undone, s = 1. The network is not equivariant under the
+    square's eight symmetries: it learns from moved samples (`darcy_batches`), and `group_average(model, a,
+    square_symmetries(n))` makes it so exactly. In the form "faces" every output solves a discrete elliptic system: it
+    is positive, and has its maximum inside.
 
     References
     ----------
-    Residual of a coarse solve: the team's notes, docs/darcy_operator.md, with what was measured.
+    P. Concus, G. H. Golub, SIAM J. Numer. Anal. 10 (1973), 1103-1120, for the solves. The residual form is ours; what
+    was measured is in docs/darcy_operator.md.
 
     Examples
     --------
@@ -138,7 +140,8 @@ class DarcyResidual(nn.Module):
             return self._solved(a[:, 0], y)
         if self.config.walls:
             y = nn.functional.pad(y[:, :, 1:-1, 1:-1], (1, 1, 1, 1))
-        return self.scale * geometric + self.deviation * y
+        found: Tensor = self.scale * geometric + self.deviation * y
+        return found
 
     @torch.no_grad()
     def measure(self, a: NDArray[Any] | Tensor, u: NDArray[Any] | Tensor) -> DarcyResidual:
@@ -209,7 +212,7 @@ def coarse_solutions(a: Tensor, *, steps: int = 16) -> Tensor:
     torch.Size([2, 2, 9, 9])
     """
     found = []
-    for part in a[:, 0].split(CHUNK):
+    for part in torch.split(a[:, 0], CHUNK):
         f = torch.ones_like(part[:, 1:-1, 1:-1])
         found.append(torch.stack([solve_faces(node_faces(part, power=p), f, steps=steps) for p in (-1.0, 0.0)], dim=1))
     return torch.cat(found)

@@ -1,4 +1,4 @@
-"""Solve -div(K grad u) = f for coefficients on the faces of a grid, differentiably in the coefficients: batched, in torch."""
+"""Solve -div(K grad u) = f for coefficients on the faces of a grid, batched in torch, with gradients in K."""
 
 from __future__ import annotations
 
@@ -54,10 +54,11 @@ def solve_faces(faces: Faces, f: Tensor, *, steps: int = 14) -> Tensor:
     Notes
     -----
     A(K) is the matrix of the energy sum over faces k (du)^2 + 2 sum over cells c (mean d_x u)(mean d_y u), over h^2.
-    Preconditioned by the exact inverse for K = 1 (two dense sine transforms, products of matrices), so that the error falls
-    by (sqrt(kappa) - 1) / (sqrt(kappa) + 1) a step, kappa <= max K / min K whatever n is; at a contrast of 4 to 1, 14
-    steps leave less than 1e-6 of the energy norm. The backward pass is one solve with the same symmetric operator: with
-    A l = g, the gradient in f is l, and in a face -(dl)(du), in a cell -(mean d_x l)(mean d_y u) - (mean d_y l)(mean d_x u).
+    Preconditioned by the exact inverse for K = 1 (two dense sine transforms, products of matrices), so that the
+    error falls by (sqrt(kappa) - 1) / (sqrt(kappa) + 1) a step, kappa <= max K / min K whatever n is; at a contrast
+    of 4 to 1, 14 steps leave less than 1e-6 of the energy norm. The backward pass is one solve with the same
+    symmetric operator: with A l = g, the gradient in f is l, and in a face -(dl)(du), in a cell -(mean d_x l)(mean
+    d_y u) - (mean d_y l)(mean d_x u).
 
     References
     ----------
@@ -75,7 +76,9 @@ def solve_faces(faces: Faces, f: Tensor, *, steps: int = 14) -> Tensor:
     expected = {"across": (n - 1, n), "along": (n, n - 1), "cross": (n - 1, n - 1)}
     for name, tensor in faces._asdict().items():
         if tensor is not None and (tensor.ndim != 3 or tuple(tensor.shape[1:]) != expected[name]):
-            raise ValueError(f"{name} has shape {tuple(tensor.shape)}: expected (B, {expected[name]}) for n = {n} nodes")
+            raise ValueError(
+                f"{name} has shape {tuple(tensor.shape)}: expected (B, {expected[name]}) for n = {n} nodes"
+            )
     if n < 3 or tuple(f.shape) != (len(faces.along), n - 2, n - 2):
         raise ValueError(f"f has shape {tuple(f.shape)}: expected {(len(faces.along), n - 2, n - 2)}, n at least 3")
     if steps < 1:
@@ -192,7 +195,7 @@ class _Solve(torch.autograd.Function):
         return -dl[0] * du[0], -dl[1] * du[1], by_cross, adjoint, None
 
 
-@torch.compiler.disable
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def _solve(across: Tensor, along: Tensor, cross: Tensor | None, f: Tensor, steps: int) -> Tensor:
-    found: Tensor = _Solve.apply(across, along, cross, f, steps)  # type: ignore[no-untyped-call]
+    found: Tensor = _Solve.apply(across, along, cross, f, steps)
     return found

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 
 class PeriodicRotary(nn.Module):
-    """Rotary positions on a torus: the product of a query and a key depends on their distance alone, and has its period.
+    """Rotary positions on a torus: a product of query and key depends on their distance alone, and has its period.
 
     Parameters
     ----------
@@ -24,8 +24,8 @@ class PeriodicRotary(nn.Module):
 
     Notes
     -----
-    Half of the pairs of components turn by k x, half by k y, with x and y in [0, 2 pi) and integers k from 1 to `largest`
-    in geometric progression: a shift of all tokens around the torus changes no product.
+    Half of the pairs of components turn by k x, half by k y, with x and y in [0, 2 pi) and integers k from 1 to
+    `largest` in geometric progression: a shift of all tokens around the torus changes no product.
 
     References
     ----------
@@ -46,8 +46,7 @@ class PeriodicRotary(nn.Module):
         super().__init__()
         if head_width % 4 or largest < 1:
             raise ValueError(
-                f"head_width = {head_width}, largest = {largest}: a multiple of 4 (pairs of two axes) and at least 1 are "
-                "needed"
+                f"head_width = {head_width}, largest = {largest}: expected a multiple of 4, and at least 1"
             )
         exponents = torch.linspace(0, 1, head_width // 4, dtype=torch.float64)
         self.register_buffer("waves", (largest**exponents).round().float(), persistent=False)
@@ -87,8 +86,8 @@ class PeriodicBlock(nn.Module):
 
     Notes
     -----
-    Queries and keys are normalised to a learned root mean square before they turn, so that products stay bounded in bfloat16.
-    The last map of each branch starts at zero: a new block is the identity.
+    Queries and keys are normalised to a learned root mean square before they turn, so that products stay bounded in
+    bfloat16. The last map of each branch starts at zero: a new block is the identity.
 
     Examples
     --------
@@ -123,13 +122,15 @@ class PeriodicBlock(nn.Module):
         tokens = x.flatten(2).transpose(1, 2)
         tokens = tokens + self._attended(self.before(tokens), turn)
         tokens = tokens + self.fall(functional.gelu(self.rise(self.after(tokens))))
-        return tokens.transpose(1, 2).reshape(x.shape)
+        found: Tensor = tokens.transpose(1, 2).reshape(x.shape)
+        return found
 
     def _attended(self, tokens: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
         batch, count, width = tokens.shape
         parts = self.mixed(tokens).reshape(batch, count, 3, self.heads, width // self.heads)
         query, key, value = parts.permute(2, 0, 3, 1, 4).unbind(0)
-        query, key = turned(self.query_norm(query), turn), turned(self.key_norm(key), turn)
+        full = self.query_norm.weight.dtype  # norms and angles are not for bfloat16
+        query, key = turned(self.query_norm(query.to(full)), turn), turned(self.key_norm(key.to(full)), turn)
         found = functional.scaled_dot_product_attention(query.to(value.dtype), key.to(value.dtype), value)
         joined: Tensor = self.joined(found.transpose(1, 2).reshape(batch, count, width))
         return joined

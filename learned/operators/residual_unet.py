@@ -32,9 +32,9 @@ class ResidualUNet(nn.Module):
 
     Notes
     -----
-    Convolutions of 3 x 3 nodes, padded by the nearest value: a zero would mean something to a coefficient. Coarser grids keep
-    every other node (a convolution of stride 2), finer ones are reached by interpolation that keeps the corners, so that
-    the nodes of an odd grid stay where they are. The last convolution starts at zero.
+    Convolutions of 3 x 3 nodes, padded by the nearest value: a zero would mean something to a coefficient. Coarser
+    grids keep every other node (a convolution of stride 2), finer ones are reached by interpolation that keeps the
+    corners, so that the nodes of an odd grid stay where they are. The last convolution starts at zero.
 
     Examples
     --------
@@ -46,7 +46,9 @@ class ResidualUNet(nn.Module):
     def __init__(self, inside: int, outside: int, widths: Sequence[int], depth: int = 1) -> None:
         super().__init__()
         if not widths or any(width < GROUPS or width % GROUPS for width in widths) or depth < 1:
-            raise ValueError(f"widths = {tuple(widths)}, depth = {depth}: expected multiples of {GROUPS}, and at least 1")
+            raise ValueError(
+                f"widths = {tuple(widths)}, depth = {depth}: expected multiples of {GROUPS}, and at least 1"
+            )
         self.first = _near(inside, widths[0])
         self.fall = nn.ModuleList(_near(fine, coarse, stride=2) for fine, coarse in pairwise(widths))
         self.down = nn.ModuleList(_blocks(width, depth) for width in widths)
@@ -61,7 +63,9 @@ class ResidualUNet(nn.Module):
         """Apply the network."""
         smallest = 2 ** len(self.fall) + 1
         if min(x.shape[2:]) < smallest:
-            raise ValueError(f"a grid of {tuple(x.shape[2:])} nodes: at least {smallest} an axis are needed to coarsen it")
+            raise ValueError(
+                f"a grid of {tuple(x.shape[2:])} nodes: at least {smallest} an axis are needed to coarsen it"
+            )
         x = self.down[0](self.first(x))
         skips = [x]
         for fall, blocks in zip(self.fall, self.down[1:], strict=True):

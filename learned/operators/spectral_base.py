@@ -8,7 +8,7 @@ from torch import Tensor
 from conjugo.pde.evolution.navier_stokes import advance
 
 
-@torch.compiler.disable
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 @torch.no_grad()
 def coarse_step(w: Tensor, time: float, *, viscosity: float, dt: float, refine: int = 1) -> Tensor:
     """Follow the vorticity for some time on its own grid, or on one that is finer by a factor, by `advance`.
@@ -20,8 +20,8 @@ def coarse_step(w: Tensor, time: float, *, viscosity: float, dt: float, refine: 
     time, viscosity, dt : float
         As for `conjugo.pde.evolution.navier_stokes.advance`.
     refine : int
-        Nodes of the solver for one of w along a side. The solver keeps modes up to a third of its nodes: 2 keeps all that w
-        holds.
+        Nodes of the solver for one of w along a side. The solver keeps modes up to a third of its nodes: 2 keeps all
+        that w holds.
 
     Returns
     -------
@@ -66,7 +66,8 @@ def refined(w: Tensor, factor: int) -> Tensor:
     wide = torch.zeros(*w.shape[:-2], factor * n, factor * half + 1, dtype=waves.dtype, device=w.device)
     wide[..., :half, :half] = waves[..., :half, :half]
     wide[..., 1 - half :, :half] = waves[..., 1 - half :, :half]
-    return torch.fft.irfft2(wide, s=(factor * n, factor * n)) * factor**2
+    found: Tensor = torch.fft.irfft2(wide, s=(factor * n, factor * n)) * factor**2
+    return found
 
 
 def forcing_channel(w: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""VorticityAttention: the next frame of a periodic two-dimensional flow, by attention over all patches of the last ten."""
+"""VorticityAttention: the next frame of a periodic two-dimensional flow, by attention over all its patches."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ class VorticityAttentionConfig:
     frames : int
         Past frames that it sees.
     width, heads, blocks, expansion : int
-        Of the transformer: components of a token, attention heads, blocks, hidden width of the perceptrons over `width`.
+        Of the transformer: components of a token, attention heads, blocks, hidden width of the perceptrons over
+        `width`.
     stem : int
         Channels at full resolution.
     patch : int
@@ -34,8 +35,8 @@ class VorticityAttentionConfig:
     waves : int
         Largest wave number of the relative positions; half the tokens a side is all that a grid tells apart.
     base : {"persistence", "spectral"}
-        What the network's output is added to: the last frame (a pure network), or one coarse pseudo-spectral step from it
-        on the same grid (a hybrid: numerics with a learned sub-grid correction).
+        What the network's output is added to: the last frame (a pure network), or one coarse pseudo-spectral step
+        from it on the same grid (a hybrid: numerics with a learned sub-grid correction).
     interval : float
         Time between frames, for "spectral".
     viscosity, dt : float
@@ -89,17 +90,16 @@ class VorticityAttention(nn.Module):
 
     Notes
     -----
-    w_next = base(w_last) + c net(w / s, f, base / s), with the deviations s of the vorticity and c of (next frame - base)
-    measured on training data (`measure`). The network: a circular 3 x 3 convolution at full resolution, patches of 2 x 2
-    nodes, pre-norm blocks of depthwise circular convolution, softmax attention over all patches and a perceptron, back to
-    full resolution, two circular convolutions. No map depends on the place, but through the forcing, which is a channel:
-    shifts by whole patches that keep the forcing commute with the network. The last convolution starts at zero, so a new
-    model is its base.
+    w_next = base(w_last) + c net(w / s, f, base / s), with the deviations s of the vorticity and c of (next frame -
+    base) measured on training data (`measure`). The network: a circular 3 x 3 convolution at full resolution,
+    patches of 2 x 2 nodes, pre-norm blocks of depthwise circular convolution, softmax attention over all patches and
+    a perceptron, back to full resolution, two circular convolutions. No map depends on the place, but through the
+    forcing, which is a channel: shifts by whole patches that keep the forcing commute with the network. The last
+    convolution starts at zero, so a new model is its base.
 
     References
     ----------
-    The architecture is ours; "patch-2 softmax attention for nu = 1e-5" follows the evidence collected in
-    docs/navier_stokes_operator.md.
+    A. Vaswani et al., "Attention is all you need", NeurIPS 2017, equation 1. The rest of the architecture is ours.
 
     Examples
     --------
@@ -138,9 +138,10 @@ class VorticityAttention(nn.Module):
         config = self.config
         if config.base == "persistence":
             return last
-        return coarse_step(
+        step: Tensor = coarse_step(
             last, config.interval, viscosity=config.viscosity, dt=config.dt, refine=config.refine
         )
+        return step
 
     def forward(self, w: Tensor) -> Tensor:
         """Predict the next frame."""
@@ -156,7 +157,8 @@ class VorticityAttention(nn.Module):
         for block in self.blocks:
             x = block(x, turn)
         fine = functional.gelu(self.merge(torch.cat([fine, self.leave(self.norm(x))], dim=1)))
-        return base + self.increment * self.last(fine).to(base.dtype)
+        following: Tensor = base + self.increment * self.last(fine).to(base.dtype)
+        return following
 
     def rollout(self, w: Tensor, steps: int) -> Tensor:
         """Predict several frames, each from the ones before: (batch, steps, n, n).

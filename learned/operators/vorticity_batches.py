@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -82,7 +83,8 @@ def vorticity_batches(
     group = vorticity_symmetries(data.shape[-1]) if augment else None
 
     def batches(step: int) -> Batch:
-        generator = torch.Generator().manual_seed((seed << 32) + step)
+        # torch keeps 32 bits of a seed: both numbers go through a hash
+        generator = torch.Generator().manual_seed(int(np.random.SeedSequence([seed, step]).generate_state(1)[0]))
         count = next(count for start, count in reversed(plan) if step >= start)
         which = torch.randint(len(data), (batch,), generator=generator)
         first = torch.randint(times - frames - count + 1, (batch,), generator=generator)
@@ -138,7 +140,7 @@ def vorticity_windows(
             f"index {first} and {count} that follow"
         )
     u = torch.as_tensor(trajectories.u)[:, first : first + frames + count].to(torch.float32)
-    return [{"past": part[:, :frames], "future": part[:, frames:]} for part in u.split(batch)]
+    return [{"past": part[:, :frames], "future": part[:, frames:]} for part in torch.split(u, batch)]
 
 
 def rollout_loss(model: nn.Module, batch: Batch) -> Tensor:
