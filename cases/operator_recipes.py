@@ -118,6 +118,8 @@ def vorticity_ours(base: str) -> Callable[..., Prepared]:
     def prepare(train: Trajectories, validation: Trajectories, request: Request) -> Prepared:
         torch.manual_seed(request.seed)
         sizes: dict[str, Any] = {} if request.width is None else {"width": request.width}
+        if base == "spectral":
+            sizes |= {"refine": 2, "dt": 0.0125}
         model = VorticityAttention(VorticityAttentionConfig(base=base, **sizes)).to(request.device)  # type: ignore[arg-type]
         model.measure(train.u)
         plan = [(0, 1), (int(0.6 * request.steps), 2), (int(0.85 * request.steps), 4)]
