@@ -105,6 +105,9 @@ def main(config: Config) -> Path:
         known = ", ".join(f"{problem} {model}" for problem, model in RECIPES)
         raise ValueError(f"there is no model {config.model!r} for {config.problem!r}; these exist: {known}")
     device = available(config.device)
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True
+        torch.set_float32_matmul_precision("high")  # TF32 products where float32 is asked for
     recipe = RECIPES[config.problem, config.model]
     run = Run("train_operator", config, config.folder)
     train, validation = data(config, device)

@@ -23,7 +23,6 @@ COMMANDS = {
     "generate": ("generate", "samples for learned operators and dynamics, into one resumable file"),
     "operator-darcy": ("operator_darcy", "Darcy flow: trained operators beside finite differences on the same input"),
     "operator-navier-stokes": ("operator_navier_stokes", "turbulence ten steps ahead: operators beside a coarse solver"),
-    "bench-operator": ("bench_operator", "a training step of the Latent Spectral Model, run in ten ways (extra learned)"),
     "bench-lsm": ("bench_operator", "a training step of the Latent Spectral Model in ten ways (extra learned)"),
     "warmup": ("warmup", "compile the kernels once, so that later runs start at once"),
 }
