@@ -1,0 +1,1 @@
+"""Neural operators: maps from fields to fields, and their use inside solvers."""
