@@ -155,6 +155,15 @@ def test_blocks_are_judged_column_by_column() -> None:
     assert not result.x[:, 4].any()
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_cg_takes_a_block_of_guesses_in_either_order(order: Any) -> None:
+    problem = darcy()
+    rng = np.random.default_rng(4)
+    B, x0 = rng.standard_normal((2, problem.n, 3))
+    result = cg(problem.A, np.asarray(B, order=order), x0=np.ascontiguousarray(x0), rtol=1e-9).check()
+    np.testing.assert_allclose(result.x, splu(problem.A) @ B, rtol=1e-6, atol=1e-9)
+
+
 def test_one_answer_serves_a_block_and_each_column_finds_its_scale() -> None:
     problem = darcy()
     B = problem.b[:, None] * [1.0, 10.0, -4.0]
@@ -192,12 +201,11 @@ def test_unsymmetric_and_indefinite_operators_are_tested_by_the_residual_alone()
     problem = poisson((N, N), shift=-300.0)
     x = solution(problem)
     b = problem.b
-    field = problem.b.reshape(N, N)
     guess = WarmStart(says(x))(LinearProblem(problem.A, b, grid=problem.grid, coefficient=MEDIUM))
     assert guess.outcome == "accepted"
     lowest = np.sin(np.pi * X) * np.sin(np.pi * Y)  # its Rayleigh quotient is 2 pi^2 - 300
     b = problem.A @ lowest[1:-1, 1:-1].ravel()
-    indefinite = LinearProblem(problem.A, b, grid=problem.grid, coefficient=field)
+    indefinite = LinearProblem(problem.A, b, grid=problem.grid, coefficient=MEDIUM)
     guess = WarmStart(says(3 * lowest[1:-1, 1:-1].ravel()))(indefinite)
     assert guess.outcome == "scaled"
     assert guess.scale == pytest.approx(1 / 3, rel=1e-5)
