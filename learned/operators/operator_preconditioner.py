@@ -59,9 +59,9 @@ class OperatorPreconditioner:
         z += alpha w,   alpha = w.r_1 / w.A w        (least energy; least residual where A is not symmetric)
         z += S (r_1 - alpha A w)
 
-    log a is the logarithm of the diagonal of A over its geometric mean. alpha makes M non-linear and safe: for a symmetric
-    positive definite A no part of it adds energy, whatever the operator says. An application costs 2 sweeps products
-    with A, and two more.
+    log a is the logarithm of the diagonal of A over its geometric mean. alpha makes M non-linear and safe: for a
+    symmetric positive definite A no part of it adds energy, whatever the operator says. An application costs 2 sweeps
+    products with A, and two more.
 
     References
     ----------

@@ -59,12 +59,12 @@ class ResidualOperator(nn.Module):
     relaxation has to do the rest (`OperatorPreconditioner`). The modes are those of the square, not of the grid: the
     same weights serve all sizes.
 
-    The first weights are classical: g_1 = a^(-1/2) and D_1 the inverse of the Laplacian, K modes of a fast Poisson solve
-    scaled on both sides; the other terms start small.
+    The first weights are classical: g_1 = a^(-1/2) and D_1 the inverse of the Laplacian, K modes of a fast Poisson
+    solve scaled on both sides; the other terms start small.
 
     References
     ----------
-    Z. Li et al. (2021), "Fourier neural operator for parametric partial differential equations", ICLR (layers in modes).
+    Z. Li et al. (2021), "Fourier neural operator for parametric partial differential equations", ICLR (modes).
     C. Gin et al. (2021), "DeepGreen: deep learning of Green's functions", Sci. Rep. 11 (the structure of z).
 
     Examples

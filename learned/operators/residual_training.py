@@ -65,7 +65,7 @@ class FaceLaplacian:
         return logarithm - logarithm.mean((2, 3), keepdim=True)
 
     def relax(self, r: Tensor, sweeps: int) -> Tensor:
-        """Return `sweeps` of Chebyshev-Jacobi from zero, on the eigenvalues of D^-1 A from 2 min(1/4, 4/sweeps^2) to 2."""
+        """Return `sweeps` of Chebyshev-Jacobi from zero, with the bounds 2 min(1/4, 4/sweeps^2) and 2 of D^-1 A."""
         largest, smallest = 2.0, 2.0 * min(0.25, 4 / sweeps**2)
         theta, delta = (largest + smallest) / 2, (largest - smallest) / 2
         rho, diag = delta / theta, self.diag
@@ -115,7 +115,9 @@ class DarcyErrors:
 def face_laplacian(a: NDArray[np.floating[Any]], device: torch.device | str = "cpu") -> FaceLaplacian:
     """Return A for coefficients (N, n, n) on the nodes, with harmonic means, scaled to a mean diagonal of 4."""
     pairs = [darcy_faces(np.asarray(one, dtype=np.float64), "harmonic") for one in a]
-    across, along = (torch.from_numpy(np.stack(fields)[:, None].astype(np.float32)).to(device) for fields in zip(*pairs, strict=True))
+    across, along = (
+        torch.from_numpy(np.stack(fields)[:, None].astype(np.float32)).to(device) for fields in zip(*pairs, strict=True)
+    )
     mean = FaceLaplacian(across, along).diag.mean((2, 3), keepdim=True) / 4
     return FaceLaplacian(across / mean, along / mean)
 
@@ -192,7 +194,7 @@ def operator_loss(sweeps: int) -> Callable[[nn.Module, Mapping[str, Tensor]], Te
     --------
     >>> from conjugo.learned.operators.residual_operator import ResidualOperator, ResidualOperatorConfig
     >>> batch = DarcyErrors(size=17, batch=2)(0)
-    >>> 0 < float(operator_loss(4)(ResidualOperator(ResidualOperatorConfig()), batch)) < 1
+    >>> 0 < operator_loss(4)(ResidualOperator(ResidualOperatorConfig()), batch).item() < 1
     True
     """
 

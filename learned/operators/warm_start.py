@@ -120,13 +120,17 @@ class WarmStart:
         if array_namespace(b).isdtype(b.dtype, "complex floating"):
             raise ValueError(f"b has dtype {b.dtype}: expected real numbers; solve for real and imaginary parts apart")
         started = time.perf_counter()
-        x = self._answer(problem, b, self._see(problem, fields))
+        x = self.answer(problem, fields=fields)
         _wait(b)
         answered = time.perf_counter()
         guess = judge(A, b, x, self._relaxation(A, M), active=getattr(A, "active", None))
         _wait(b)
         ended = time.perf_counter()
         return guess.timed(answered - started, ended - answered)
+
+    def answer(self, problem: Any, *, fields: Array | None = None) -> Array:
+        """Return the model's answer at the unknowns, shaped like b, without any test."""
+        return self._answer(problem, problem.b, self._see(problem, fields))
 
     def _see(self, problem: Any, fields: Array | None) -> Array:
         """Return the model's input, (batch, channels, *shape)."""
@@ -150,7 +154,9 @@ class WarmStart:
             raise ValueError("the fields hold NaN or infinity: expected finite values; look at how they were computed")
         count = 1 if problem.b.ndim == 1 else problem.b.shape[1]
         if fields.shape[0] not in (1, count):
-            raise ValueError(f"the fields are {fields.shape[0]} samples for {count} right-hand sides: pass 1 or {count}")
+            raise ValueError(
+                f"the fields are {fields.shape[0]} samples for {count} right-hand sides: pass 1 or {count}"
+            )
         return fields
 
     def _answer(self, problem: Any, b: Array, fields: Array) -> Array:

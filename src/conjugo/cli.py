@@ -20,6 +20,7 @@ COMMANDS = {
     "tune-heat": ("tune_heat", "tune CG while the heat equation is stepped, against fixed settings and an oracle"),
     "tune-sor": ("tune_sor", "learn relaxation factors for a stream of shifted Laplacians"),
     "tune-fem": ("tune_fem", "tune PETSc inside a dolfinx time loop (extra fem)"),
+    "warm-start": ("warm_start", "what a learned first guess saves, or loses, inside four solvers (extra learned)"),
     "warmup": ("warmup", "compile the kernels once, so that later runs start at once"),
 }
 """Sub-command: its module in `conjugo.cases`, and a line of help; `train` has modules of its own in `TRAINING`."""

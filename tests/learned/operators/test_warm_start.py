@@ -241,7 +241,9 @@ def test_a_coarse_model_serves_a_fine_problem() -> None:
 
 def test_splines_are_exact_for_cubics_in_one_two_and_three_dimensions() -> None:
     for shape, size in [((29,), (6,)), ((29, 29), (11, 6)), ((9, 11, 13), (9, 4, 8))]:
-        grid = Grid(shape, tuple(1 / (n + 1) for n in shape), tuple(1 / (n + 1) for n in shape), lengths=(1.0,) * len(shape))
+        grid = Grid(
+            shape, tuple(1 / (n + 1) for n in shape), tuple(1 / (n + 1) for n in shape), lengths=(1.0,) * len(shape)
+        )
         nodes = np.meshgrid(*[np.linspace(0, 1, n + 2) for n in shape], indexing="ij")
         regrid = Regrid(grid, [n + 2 for n in shape], size, hold=False)
         places = [regrid.down(axis[None])[0] for axis in nodes]
@@ -383,8 +385,6 @@ def test_judge_agrees_with_the_definition_on_random_systems() -> None:
         A, b, x = root @ root.T + 0.1 * np.eye(6), rng.standard_normal(6), rng.standard_normal(6)
         guess = judge(A, b, x, None)
         alpha = b @ x / (x @ A @ x)
-        lower = [
-            np.linalg.norm(b - A @ y) < np.linalg.norm(b) and y @ A @ y / 2 - b @ y < 0 for y in (x, alpha * x)
-        ]
+        lower = [np.linalg.norm(b - A @ y) < np.linalg.norm(b) and y @ A @ y / 2 - b @ y < 0 for y in (x, alpha * x)]
         wanted = "accepted" if lower[0] else "scaled" if lower[1] else "refused"
         assert guess.outcome == wanted
