@@ -135,7 +135,7 @@ def judge(
     *,
     active: NDArray[np.bool_] | None = None,
 ) -> Guess:
-    """Test x, its best multiple, and the smoothed multiple, and keep the first that beats zero.
+    """Test x, its best multiple, and the best multiple of x smoothed, and keep the first that beats zero.
 
     Parameters
     ----------
@@ -169,8 +169,8 @@ def judge(
     passed = [solvable & trial.better() for _, trial in candidates]
     open_ = solvable & ~passed[0] & ~passed[1] & np.isfinite(scale) & (scale != 0)
     if mend is not None and np.any(open_):
-        y = best.x + mend.operator @ (b - best.q)
-        smoothed = _Trial(y, A @ y, b, bnorm, start.definite)
+        y = start.x + mend.operator @ (b - start.q)  # not of alpha x: where roughness sets alpha, it spoils the rest
+        _, smoothed = _Trial(y, A @ y, b, bnorm, start.definite).best_multiple(b)
         products += 1 + mend.products
         candidates.append(("smoothed", smoothed))
         passed.append(open_ & smoothed.better())

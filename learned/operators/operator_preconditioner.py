@@ -30,7 +30,8 @@ class OperatorPreconditioner:
     problem : LinearProblem or stencil
         What is solved: the grid, and A with its diagonal.
     sweeps : int
-        Chebyshev-Jacobi sweeps before and after the response; 0 leaves them out.
+        Chebyshev-Jacobi sweeps before and after the response; 0 leaves them out, which an operator that answers in low
+        modes only, as `ResidualOperator` does, cannot do without.
     relax : operator, optional
         S in place of those sweeps, say one cycle of multigrid on a few levels.
     precision : {"float32", "bfloat16", "float64"}

@@ -122,6 +122,17 @@ def test_without_smoothing_a_rough_guess_is_refused_and_multigrid_mends_it() -> 
     assert mended.products == 3
 
 
+def test_what_is_smooth_in_a_rough_guess_is_kept() -> None:
+    problem = darcy()
+    x = solution(problem)
+    rough = 0.05 * np.linalg.norm(x) / np.linalg.norm(roughness()) * roughness()
+    guess = WarmStart(says(x + rough))(problem)
+    assert guess.outcome == "smoothed"
+    assert guess.scale < 0.99  # the multiple of least energy is far from 1, for the roughness alone
+    least = energy(problem, x)
+    assert energy(problem, guess.x0) - least < 0.1 * (energy(problem, guess.scale * (x + rough)) - least)
+
+
 def test_relaxation_never_adds_energy_and_damps_what_is_rough() -> None:
     problem = darcy()
     S = relaxation(problem.A, 8)
