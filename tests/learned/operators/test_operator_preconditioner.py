@@ -36,7 +36,7 @@ class Exact(nn.Module):
 
     def __init__(self, problem: LinearProblem, factor: float = 1.0) -> None:
         super().__init__()
-        self.inverse = torch.as_tensor(factor * np.linalg.inv(problem.A.tocsr().toarray()))
+        self.inverse = torch.as_tensor(factor * np.linalg.inv(problem.A.tocsr().toarray()).T.copy())
 
     def forward(self, x: Tensor) -> Tensor:
         return (x[:, 1:].flatten(1) @ self.inverse).reshape(x[:, 1:].shape)
