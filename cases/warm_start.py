@@ -99,7 +99,10 @@ def main(config: Config) -> Path:
     run = Run("warm_start", config, config.folder)
     operators, absent = learned(config.coarse)
     network, origin = residual_operator(config, run.folder)
-    rows, others, curves, setups = [], [], {}, dict[str, float]()
+    rows: list[list[Found]] = []
+    others: list[dict[str, tuple[SolveResult, float]]] = []
+    curves: dict[str, NDArray[np.float64]] = {}
+    setups: dict[str, float] = {}
     for index in tqdm(range(config.count), unit="problem"):
         problem = darcy_problem(darcy_coefficients(1, config.size, seed=config.seed, first=index)[0])
         methods = preconditioners(problem)

@@ -89,8 +89,8 @@ def solve(
         if x0 is not None or b is not None or not hasattr(problem_or_A, "b"):
             raise ValueError("guess makes x0 from a problem: pass a LinearProblem, and neither b nor x0")
         made = guess(problem_or_A)
-        rule = {"rtol": rtol, "atol": atol, "maxiter": maxiter, "callback": callback}
-        result = solve(problem_or_A, None, method, x0=made.x0, M=M, **rule, **options)
+        stop: dict[str, Any] = {"rtol": rtol, "atol": atol, "maxiter": maxiter, "callback": callback}
+        result = solve(problem_or_A, None, method, x0=made.x0, M=M, **stop, **options)
         return replace(result, details={**result.details, "guess": made.facts()})
     A, b = _system(problem_or_A, b)
     x0 = as_floating("x0", x0, A)

@@ -55,7 +55,7 @@ class Guess:
     ('scaled', 0.5)
     """
 
-    x0: Array | None
+    x0: Any
     outcome: Outcome | tuple[Outcome, ...]
     reason: str
     scale: Scalar

@@ -168,7 +168,7 @@ def _coefficient(problem: Any, A: LinearOperator) -> Tensor:
     diagonal = np.asarray(diagonal_of(A, "OperatorPreconditioner"))
     if not np.all(diagonal > 0):
         raise ValueError(f"the diagonal of A falls to {diagonal.min():.3g}: OperatorPreconditioner expects it positive")
-    shape = getattr(A, "grid_shape", None) or getattr(getattr(problem, "grid", None), "shape", diagonal.shape)
+    shape: Any = getattr(A, "grid_shape", None) or getattr(getattr(problem, "grid", None), "shape", diagonal.shape)
     logarithm = np.log(diagonal)
     image = (logarithm - logarithm.mean()).reshape(1, 1, *shape)
     return torch.from_numpy(image.astype(np.float32))

@@ -87,7 +87,7 @@ class ResidualOperator(nn.Module):
         self.gate = nn.Conv2d(hidden, channels, 1)
         with torch.no_grad():
             self.gate.weight.mul_(0.1)
-            self.gate.bias.zero_()
+            nn.init.zeros_(self.gate.bias)  # type: ignore[arg-type]
 
     def gates(self, coefficient: Tensor) -> Tensor:
         """Return g, (batch, channels, n, m), for log a, (batch, 1, n, m): once a coefficient."""

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from conjugo.learned.preconditioners.grid_laplacian import GridLaplacian
 from conjugo.learned.preconditioners.multiscale import as_batch, multiscale_noise, seeded
 from conjugo.learned.preconditioners.replay import ReplayBatches
 from conjugo.learned.preconditioners.residual_loss import line_search
@@ -109,7 +110,7 @@ class DarcyErrors:
         a = darcy_coefficients(self.batch, self.size, seed=self.seed, first=step * self.batch)
         A = face_laplacian(a, self.device)
         e = multiscale_noise((self.size - 2,) * 2, self.batch, seeded(self.seed, step, self.device))
-        return {**as_batch(A @ e, A, error=e), "across": A.across, "along": A.along}
+        return {**as_batch(A @ e, GridLaplacian(A.active, A.diag), error=e), "across": A.across, "along": A.along}
 
 
 def face_laplacian(a: NDArray[np.floating[Any]], device: torch.device | str = "cpu") -> FaceLaplacian:

@@ -47,8 +47,8 @@ class WarmStart:
     With phi(x) = x^T A x / 2 - b^T x, whose minimum is the solution, a guess passes where ||b - A x|| < ||b|| and
     phi(x) < 0, the values of the zero guess. Tried are, in this order: the answer x ("accepted"); alpha x with
     alpha = b^T x / x^T A x, the multiple of least energy ("scaled"); x after one application of M, or `sweeps` of
-    Chebyshev's method on the upper part of the spectrum, at its best multiple ("smoothed"). Where none passes, or the answer is not
-    finite, the guess is zero ("refused"). Each column of a block is judged by itself.
+    Chebyshev's method on the upper part of the spectrum, at its best multiple ("smoothed"). Where none passes, or the
+    answer is not finite, the guess is zero ("refused"). Each column of a block is judged by itself.
 
     Where A says that it is not symmetric, or x^T A x <= 0 shows that it is not definite, the energy means nothing: then
     the residual alone is tested, alpha is the multiple of least residual, and only M can mend.

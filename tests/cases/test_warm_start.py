@@ -22,7 +22,8 @@ def test_the_case_ends_and_says_what_it_saw(tmp_path: Path, capsys: pytest.Captu
     facts = json.loads((folder / "result.json").read_text())
     assert facts["converged"]
     assert set(facts["absent"]) <= set(OPERATORS.values())
-    assert all(name in capsys.readouterr().out for name in ("coarse solve", *ERRORS, *facts["absent"]))
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in ("coarse solve", *ERRORS, *facts["absent"]))
     rows = {(row["start"], row["method"], row["rtol"]): row for row in facts["starts"]}
     problem = darcy_problem(darcy_coefficients(1, 41, seed=10_000)[0])
     plain = rows["zero", "CG", 1e-8]

@@ -283,10 +283,12 @@ def test_unknowns_without_walls_and_walls_that_are_held() -> None:
 def test_masked_unknowns_start_from_b() -> None:
     problem = poisson((N, N), mask="disc", rhs="smooth")
     exact = np.asarray(cg(problem.A, problem.b, rtol=1e-10).x)
-    nonsense = np.where(problem.active, exact, 1e6)
+    active = problem.active
+    assert active is not None
+    nonsense = np.where(active, exact, 1e6)
     guess = WarmStart(says(nonsense), inputs=lambda problem: MEDIUM)(problem)
     assert guess.outcome == "accepted"
-    np.testing.assert_array_equal(guess.x0[~problem.active], problem.b[~problem.active])
+    np.testing.assert_array_equal(guess.x0[~active], problem.b[~active])
 
 
 def test_a_model_keeps_its_mode_and_gets_no_gradients() -> None:
@@ -297,7 +299,8 @@ def test_a_model_keeps_its_mode_and_gets_no_gradients() -> None:
             self.drop = nn.Dropout(0.5)
 
         def forward(self, a: Tensor) -> Tensor:
-            return self.scale * self.drop(a)
+            answer: Tensor = self.scale * self.drop(a)
+            return answer
 
     model = Doubtful().train()
     first, second = (WarmStart(model)(darcy()) for _ in range(2))
