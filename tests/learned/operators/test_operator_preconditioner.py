@@ -152,6 +152,7 @@ def test_replayed_residuals_belong_to_their_errors_and_resume(net: ResidualOpera
         assert torch.equal(again[name], values)
 
 
+@pytest.mark.slow
 def test_training_saves_iterations_on_problems_and_sizes_that_it_has_not_seen() -> None:
     torch.manual_seed(0)
     net = ResidualOperator(ResidualOperatorConfig(channels=4, modes=8, hidden=8))
@@ -175,6 +176,7 @@ def test_training_saves_iterations_on_problems_and_sizes_that_it_has_not_seen() 
     assert iterations() < 0.8 * sweeps
 
 
+@pytest.mark.slow
 def test_one_batch_is_learnt() -> None:
     torch.manual_seed(0)
     net = ResidualOperator(ResidualOperatorConfig(channels=4, modes=8, hidden=8))
