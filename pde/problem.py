@@ -30,6 +30,9 @@ class LinearProblem:
         Where the unknowns sit; None for unstructured problems.
     name : str
         Short name for tables and plots.
+    coefficient : array, optional
+        The field that the equation's coefficient was made of, on the nodes with the walls or on the unknowns: what
+        a learned operator sees of the problem.
 
     Examples
     --------
@@ -47,6 +50,7 @@ class LinearProblem:
     exact: Array | None = None
     grid: Grid | None = None
     name: str = ""
+    coefficient: Array | None = None
 
     @property
     def n(self) -> int:

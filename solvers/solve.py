@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -26,6 +27,7 @@ def solve(
     maxiter: int | None = None,
     M: LinearOperator | str | None = None,
     callback: Callback | None = None,
+    guess: Callable[[Any], Any] | None = None,
     **options: Any,
 ) -> SolveResult:
     """Solve A x = b by the method that fits, or by a named one.
@@ -49,6 +51,9 @@ def solve(
         "chebyshev", "multigrid", "splu", "ruge_stuben", "smoothed_aggregation".
     callback : callable, optional
         Called with x after every iteration; returning True stops.
+    guess : callable, optional
+        Makes x0 from the problem, as `WarmStart` does: guess(problem) has `x0` (None for zero) and `facts()`, which
+        `details["guess"]` keeps.
     **options
         Handed to the method or to the set-up of its preconditioner, for instance `omega=1.7` or `cycle="W"`.
 
@@ -60,7 +65,8 @@ def solve(
     Raises
     ------
     ValueError
-        For an unknown method, wrong shapes, NaN, an M that the method has no place for, or options given to "auto".
+        For an unknown method, wrong shapes, NaN, an M that the method has no place for, options given to "auto", or
+        a guess beside x0 or without a problem.
 
     Notes
     -----
@@ -79,6 +85,13 @@ def solve(
     >>> result.details["why"]
     'A is symmetric, not known to be definite, and has 2 <= 20000 rows: sparse factors solve it directly'
     """
+    if guess is not None:
+        if x0 is not None or b is not None or not hasattr(problem_or_A, "b"):
+            raise ValueError("guess makes x0 from a problem: pass a LinearProblem, and neither b nor x0")
+        made = guess(problem_or_A)
+        stop: dict[str, Any] = {"rtol": rtol, "atol": atol, "maxiter": maxiter, "callback": callback}
+        result = solve(problem_or_A, None, method, x0=made.x0, M=M, **stop, **options)
+        return replace(result, details={**result.details, "guess": made.facts()})
     A, b = _system(problem_or_A, b)
     x0 = as_floating("x0", x0, A)
     check_system(A, b, x0)

@@ -41,6 +41,8 @@ class NeuralPreconditioner:
         Pass the network through `torch.compile`.
     graph : bool
         On CUDA, replay a CUDA graph.
+    geometry : (1, c, *grid) tensor, optional
+        What the network sees beside the residual; default `Domain.geometry()`, where the walls and solids are.
 
     Attributes
     ----------
@@ -93,10 +95,11 @@ class NeuralPreconditioner:
         device: torch.device | str | None = None,
         compile: bool = False,
         graph: bool = True,
+        geometry: Tensor | None = None,
     ) -> None:
         started = time.perf_counter()
         self._domain = domain = Domain.of(problem)
-        if not domain.even:
+        if geometry is None and not domain.even:
             logger.warning(
                 "the couplings of A differ (spacings, or a coefficient that varies): the shipped networks know equal "
                 "cells only, so expect many iterations; Multigrid takes few"
@@ -106,8 +109,8 @@ class NeuralPreconditioner:
         padded = tuple(-(-n // multiple) * multiple for n in domain.shape)
         pairs = [(0, big - n) for n, big in zip(domain.shape, padded, strict=True)]
         self._pad = [edge for pair in reversed(pairs) for edge in pair]  # pad() starts with the last axis
-        geometry = nn.functional.pad(domain.geometry(), self._pad)
-        self._forward = Forward(model, geometry, precision=precision, device=device, compile=compile, graph=graph)
+        seen = nn.functional.pad(domain.geometry() if geometry is None else geometry, self._pad)
+        self._forward = Forward(model, seen, precision=precision, device=device, compile=compile, graph=graph)
         self._fallback = None if fallback is None else as_operator(fallback)
         self._moved: dict[tuple[torch.device, torch.dtype], tuple[Tensor | None, Tensor | None]] = {}
         self.shape = (domain.size, domain.size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -75,7 +76,7 @@ class ReplayBatches:
         self._exact = "e" in new
         if self._rows is None:
             zero = torch.zeros_like(new["f"])
-            self._rows = {name: new.get(name, zero).clone() for name in FIELDS}
+            self._rows = {name: new.get(name, zero).clone() for name in dict.fromkeys((*FIELDS, *new))}
         else:
             self._advance(self._rows)
             count = new["f"].shape[0]
@@ -85,13 +86,21 @@ class ReplayBatches:
                 rows[replaced] = new[name][replaced] if name in new else 0.0
         return {name: self._rows[name].clone() for name in new}
 
+    def operator(self, rows: dict[str, Tensor]) -> Any:
+        """Return A of every row; a subclass may know others."""
+        return GridLaplacian(rows["active"], rows["diag"])
+
+    def propose(self, f: Tensor, A: Any) -> Tensor:
+        """Return M f: here the model's direction."""
+        return direction(self.model, f, A)
+
     @torch.no_grad()
     def _advance(self, rows: dict[str, Tensor]) -> None:
         """Take one step of flexible CG with window 2 in every row; residuals keep unit root mean square."""
-        A = GridLaplacian(rows["active"], rows["diag"])
+        A = self.operator(rows)
         kind = rows["f"].device.type
         with torch.autocast(kind, dtype=torch.bfloat16, enabled=self.precision == "bfloat16"):
-            p = direction(self.model, rows["f"], A)
+            p = self.propose(rows["f"], A)
         for old, product in (("p1", "q1"), ("p0", "q0")):
             p = p - _ratio(rows[product], p, rows[product], rows[old]) * rows[old]
         q = A @ p
@@ -113,7 +122,7 @@ class ReplayBatches:
     def load_state_dict(self, state: State) -> None:
         """Take up the solves of a checkpoint."""
         device = getattr(self.fresh, "device", "cpu")
-        self._rows = {name: state[name].clone().to(device) for name in FIELDS} if state else None
+        self._rows = {name: rows.clone().to(device) for name, rows in state.items()} if state else None
 
 
 def _ratio(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from conjugo.learned.training.files import write_whole
 MODELS: dict[str, str] = {
     "DirectionNet": "conjugo.learned.preconditioners.dcdm:DirectionNet",
     "MultilevelNet": "conjugo.learned.preconditioners.multilevel:MultilevelNet",
+    "ResidualOperator": "conjugo.learned.operators.residual_operator:ResidualOperator",
     "block_net": "conjugo.learned.preconditioners.block_net:BlockNet",
     "darcy_residual": "conjugo.learned.operators.darcy_residual:DarcyResidual",
     "fno": "conjugo.learned.operators.baselines:FNOOperator",

@@ -69,7 +69,7 @@ def darcy_problem(
     Returns
     -------
     LinearProblem
-        Of the (n - 2)^2 interior nodes, with a `VariableStencil`.
+        Of the (n - 2)^2 interior nodes, with a `VariableStencil`; it carries a as its `coefficient`.
 
     Raises
     ------
@@ -97,7 +97,8 @@ def darcy_problem(
     source = np.broadcast_to(np.asarray(f, dtype=np.float64), a.shape)[1:-1, 1:-1]
     h = 1.0 / (n - 1)
     grid = Grid((n - 2, n - 2), (h, h), (h, h), lengths=(1.0, 1.0))
-    return LinearProblem(VariableStencil(diag, [below, right]), source.ravel(), None, grid, f"darcy {faces}")
+    A = VariableStencil(diag, [below, right])
+    return LinearProblem(A, source.ravel(), None, grid, f"darcy {faces}", coefficient=a)
 
 
 def check_coefficient(a: Array, faces: str) -> None:

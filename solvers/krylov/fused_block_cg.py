@@ -36,7 +36,7 @@ def fused_block_cg(monitor: Monitor, M: LinearOperator | None = None) -> SolveRe
     has converged costs nothing more. Where a column breaks down, the solve ends after that iteration of the others.
     """
     A: Any = monitor.A
-    xp, x, r = monitor.xp, monitor.x, monitor.r
+    xp, x, r = monitor.xp, np.asfortranarray(monitor.x), np.asfortranarray(monitor.r)  # an x0 may be in C order
     p = np.zeros_like(r)
     rho, curvature = np.zeros(r.shape[1]), np.zeros(r.shape[1])
     square = inner(xp, r, r)

@@ -24,6 +24,7 @@ COMMANDS = {
     "operator-darcy": ("operator_darcy", "Darcy flow: trained operators beside finite differences on the same input"),
     "operator-navier-stokes": ("operator_navier_stokes", "turbulence ten steps ahead: operators beside a coarse solver"),
     "bench-lsm": ("bench_operator", "a training step of the Latent Spectral Model in ten ways (extra learned)"),
+    "warm-start": ("warm_start", "what a learned first guess saves, or loses, inside four solvers (extra learned)"),
     "warmup": ("warmup", "compile the kernels once, so that later runs start at once"),
 }
 """Sub-command: its module in `conjugo.cases`, and a line of help; `train` has modules of its own in `TRAINING`."""
