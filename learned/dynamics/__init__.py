@@ -1,0 +1,1 @@
+"""Koopman models of dynamics: classical, kernel and learned, with spectra that carry residuals."""
