@@ -12,15 +12,19 @@ from conjugo.pde.fields import gaussian_field
 from conjugo.pde.grid import Grid
 from conjugo.pde.matrix import load as load_matrix
 from conjugo.pde.matrix import save as save_matrix
+from conjugo.pde.pairs import FieldPairs
 from conjugo.pde.poisson.assemble import poisson
 from conjugo.pde.poisson.convection import convection_diffusion
 from conjugo.pde.poisson.helmholtz import helmholtz
 from conjugo.pde.poisson.pressure import pressure
 from conjugo.pde.problem import LinearProblem
+from conjugo.pde.trajectories import Trajectories
 
 __all__ = [
+    "FieldPairs",
     "Grid",
     "LinearProblem",
+    "Trajectories",
     "convection_diffusion",
     "gaussian_field",
     "helmholtz",
