@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from conjugo.learned.dynamics.stable_blocks import StableBlocks
 
-type Kernel = Literal["none", "gaussian", "thin-plate"]
+type Kernel = Literal["none", "gaussian", "thin_plate", "multiquadric"]
+"""Radial functions of the encoder's skip, as in `Radial`; "none" is a skip of the state alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,13 +24,13 @@ class LRANConfig:
         Dimensions n of a state and d of its code.
     encoder, decoder : tuple of int
         Widths of the hidden layers.
-    kernel : {"none", "gaussian", "thin-plate"}
-        Functions of the encoder's skip: those of the state alone, or the kernels exp(-r^2 / (2 width^2)) or r^2 log r of
-        the distances to the centres beside 1 and the state.
+    kernel : {"none", "gaussian", "thin_plate", "multiquadric"}
+        Functions of the encoder's skip: the state alone, or those of the dictionary `Radial`: 1, the state, and radial
+        functions about the centres.
     centres : int
         Their number; 0 without a kernel.
     width : float
-        Of the Gaussians, in units of the state.
+        Of the radial functions, in units of the state.
     stable : bool
         Whether K consists of rotations that shrink, so that no forecast can grow.
     reals : int
@@ -59,7 +60,7 @@ class LRANConfig:
             if any(width < 1 for width in getattr(self, name)):
                 raise ValueError(f"{name} = {getattr(self, name)}: widths of at least 1 are needed")
         if self.kernel not in get_args(Kernel.__value__):
-            raise ValueError(f"kernel = {self.kernel!r}: choose one of none, gaussian, thin-plate")
+            raise ValueError(f"kernel = {self.kernel!r}: choose one of {", ".join(get_args(Kernel.__value__))}")
         if (self.kernel == "none") != (self.centres == 0) or self.centres < 0:
             raise ValueError(f"centres = {self.centres} with kernel = {self.kernel!r}: a kernel needs centres, and only it")
         if not self.width > 0:
@@ -181,7 +182,7 @@ class LRAN(nn.Module):
         """Return the skip's codes z_0 (..., d), in the states' type; computed in float64."""
         x64 = x.double()
         square = x64.square().sum(-1, keepdim=True) + self.centres.square().sum(-1) - 2 * x64 @ self.centres.mT
-        kernels = kernel_values(square.clamp_min(0), self.config.kernel, self.config.width)
+        kernels = radial(square.clamp_min(0), self.config.kernel, self.config.width)
         features = torch.cat([torch.ones_like(x64[..., :1]), x64, kernels], -1)
         return (features @ self.kernel_weights).to(x.dtype)
 
@@ -190,11 +191,12 @@ class LRAN(nn.Module):
             raise ValueError(f"{what} have {x.shape[-1]} components on their last axis but the model's are {size}")
 
 
-def kernel_values(square: Tensor, kernel: Kernel, width: float) -> Tensor:
-    """Return exp(-r^2 / (2 width^2)) or r^2 log r, of squared distances r^2."""
+def radial(square: Tensor, kernel: Kernel, width: float) -> Tensor:
+    """Radial functions of squared distances: the twin for tensors of `conjugo.learned.dynamics.radial.radial`."""
+    s = square / width**2
     if kernel == "gaussian":
-        return torch.exp(square / (-2 * width**2))
-    return 0.5 * torch.xlogy(square, square)
+        return torch.exp(-0.5 * s)
+    return 0.5 * torch.xlogy(s, s) if kernel == "thin_plate" else torch.sqrt(1 + s)
 
 
 def _network(inputs: int, widths: tuple[int, ...], outputs: int) -> nn.Sequential:
