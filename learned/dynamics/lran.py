@@ -141,6 +141,10 @@ class LRAN(nn.Module):
         """The (d, d) matrix of one step, for codes as rows."""
         return self.blocks() if self.config.stable else self.matrix
 
+    def fix_step(self) -> None:
+        """Take K out of the training."""
+        (self.blocks if self.config.stable else self.matrix).requires_grad_(False)
+
     def encode(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
         """Return the codes (..., d) of states (..., n); `skip` may give what `kernel_code(x)` would compute."""
         self._check(x, self.config.state, "states")

@@ -54,8 +54,10 @@ class LRANTraining:
         Of the system, see `WindowBatches`.
     decay, balance, state_floor, code_floor
         Of the loss, see `LRANLoss`; the floors are relative to the mean squares of states and codes.
-    refit : int
-        Steps between closed-form refits of K; 0: K is trained with the rest.
+    step : {"trained", "fixed", "refit"}
+        K is trained with the rest, stays that of the start, or is refitted in closed form.
+    refit_every : int
+        Training steps between refits.
     batch, steps, learning_rate, ema, seed, device, time_limit
         See `FitConfig`; a batch counts windows.
     """
@@ -77,7 +79,8 @@ class LRANTraining:
     balance: float = 0.3
     state_floor: float = 0.1
     code_floor: float = 0.1
-    refit: int = 0
+    step: Literal["trained", "fixed", "refit"] = "trained"
+    refit_every: int = 500
     batch: int = 128
     steps: int = 8000
     learning_rate: float = 1e-3
@@ -173,7 +176,9 @@ def train_lran(
         codes=kernel_codes(network, states) if known else None,
         seed=training.seed,
     )
-    batches = RefitBatches(windows, network, every=training.refit) if training.refit else windows
+    if training.step == "fixed":
+        network.fix_step()
+    batches = RefitBatches(windows, network, every=training.refit_every) if training.step == "refit" else windows
     config = FitConfig(
         steps=training.steps,
         learning_rate=training.learning_rate,
