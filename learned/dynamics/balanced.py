@@ -84,8 +84,8 @@ class Reduced(LinearModel):
         decay: float = 1.0,
     ) -> None:
         if rank < 1 or horizon < 1 or not 0 < decay <= 1:
-            raise ValueError(f"rank = {rank}, horizon = {horizon}, decay = {decay}: expected a positive rank, a horizon "
-                             "of at least 1 and a decay in (0, 1]")  # fmt: skip
+            raise ValueError(f"rank = {rank}, horizon = {horizon}, decay = {decay}: expected a positive rank, a "
+                             "horizon of at least 1 and a decay in (0, 1]")  # fmt: skip
         if method not in ("balanced", "energy", "eigenfunctions"):
             raise ValueError(f"method {method!r}: expected 'balanced', 'energy' or 'eigenfunctions'")
         self.model, self.rank, self.method, self.horizon, self.decay = model, rank, method, horizon, decay
@@ -104,7 +104,7 @@ class Reduced(LinearModel):
             This model, fitted.
         """
         u, dt = checked_states(trajectories)
-        if self.model._K is None:
+        if not self.model.fitted:
             self.model.fit(trajectories)
         K, C, gram = self.model.K, self.model.C, self.model._gram
         if self.rank > len(K):

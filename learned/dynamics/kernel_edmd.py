@@ -143,7 +143,5 @@ class KernelEDMD(EDMD):
         ridge: float | Literal["gcv", "validation"] = RIDGE,
         horizon: int = 10,
     ) -> None:
-        features = NystromFeatures(
-            centres, kernel, width, degree=degree, tolerance=tolerance, choice=choice, seed=seed
-        )
+        features = NystromFeatures(centres, kernel, width, degree=degree, tolerance=tolerance, choice=choice, seed=seed)
         super().__init__(features, ridge=ridge, horizon=horizon)

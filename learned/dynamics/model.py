@@ -58,7 +58,7 @@ class Model(Protocol):
     """A learned model x(t + dt) of a dynamical system, linear in a latent state z: z(t + dt) = z(t) K."""
 
     @property
-    def K(self) -> NDArray[np.float64]:
+    def K(self) -> NDArray[np.float64]:  # noqa: N802  the matrix's name
         """Latent step, (d, d), acting on rows."""
 
     @property
@@ -168,28 +168,37 @@ class LinearModel(ABC):
         return self
 
     @property
-    def K(self) -> NDArray[np.float64]:
-        """Latent step, (d, d): z(x(t + dt)) is about z(x(t)) K."""
+    def fitted(self) -> bool:
+        """Whether `fit` was called."""
+        return self._K is not None
+
+    def _require_fit(self) -> NDArray[np.float64]:
+        """K, once there is one."""
         if self._K is None:
             raise ValueError(f"{type(self).__name__} is not fitted: call fit(trajectories) first")
         return self._K
 
     @property
-    def C(self) -> NDArray[np.float64]:
+    def K(self) -> NDArray[np.float64]:  # noqa: N802  the matrix's name
+        """Latent step, (d, d): z(x(t + dt)) is about z(x(t)) K."""
+        return self._require_fit()
+
+    @property
+    def C(self) -> NDArray[np.float64]:  # noqa: N802
         """Linear decoder, (d, n): x is about z C."""
-        self.K  # noqa: B018  raises where the model is not fitted
+        self._require_fit()
         return self._C
 
     @property
     def dt(self) -> float:
         """Time of one step."""
-        self.K  # noqa: B018
+        self._require_fit()
         return self._dt
 
     @property
     def diagnostics(self) -> Diagnostics:
         """Rank, condition, ridge and spectral radius (which needs the eigenvalues of K: d^3)."""
-        self.K  # noqa: B018
+        self._require_fit()
         found = self._found
         return Diagnostics(
             features=found.features,
@@ -252,7 +261,7 @@ class LinearModel(ABC):
         (N, d) array
             Latent states.
         """
-        self.K  # noqa: B018
+        self._require_fit()
         return self._encode(checked_rows(x, self._n))
 
     def decode(self, z: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -43,7 +43,7 @@ def eigenfunction_pair(K: NDArray[np.float64], rank: int) -> Pair:
     Returns
     -------
     E, D : (q, rank) and (rank, q) arrays
-        E spans right eigenvectors, D the left ones belonging to them; a conjugate pair that does not fit is passed over.
+        E spans right eigenvectors, D the left ones belonging to them; a conjugate pair that does not fit is left out.
     """
     values, left, right = scipy.linalg.eig(K, left=True, right=True)
     chosen: list[NDArray[np.float64]] = []

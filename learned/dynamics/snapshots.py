@@ -48,7 +48,7 @@ def _remedy(data: Any) -> str:
     if isinstance(data, list | tuple) and all(np.ndim(part) >= 1 for part in data):
         lengths = sorted({len(part) for part in data})
         if len(lengths) > 1:
-            return f"{len(data)} arrays of {lengths[0]} to {lengths[-1]} snapshots; cut them to one length and stack them"
+            return f"{len(data)} arrays of {lengths[0]} to {lengths[-1]} snapshots; cut them to one length, then stack"
     return "expected Trajectories(u, t) with u (N, steps + 1, ...)"
 
 
