@@ -23,6 +23,7 @@ from conjugo.learned.dynamics.lran_start import start
 from conjugo.learned.dynamics.lran_windows import SYMMETRIES, Curriculum, Symmetry, WindowBatches
 from conjugo.learned.dynamics.model import LinearModel
 from conjugo.learned.dynamics.radial import Kind
+from conjugo.learned.dynamics.regression import RIDGE
 from conjugo.learned.dynamics.snapshots import checked_states
 from conjugo.learned.training.fit import FitConfig, History, StepRecord, fit
 from conjugo.pde.trajectories import Trajectories
@@ -40,6 +41,8 @@ class LRANTraining:
         What it begins as: the balanced reduction of radial EDMD, or DMD, for which d is at most the state's dimension.
     centres, kind, width, choice
         Of the radial dictionary, see `Radial`; the width is in units of the data's median distance for all but thin plates.
+    ridge : float
+        Of the EDMD that is reduced.
     horizon : int
         Of the balanced reduction: the steps that the code should see.
     copies : int
@@ -68,6 +71,7 @@ class LRANTraining:
     kind: Kind = "thin_plate"
     width: float = 1.0
     choice: Literal["kmeans", "random"] = "kmeans"
+    ridge: float = RIDGE
     horizon: int = 40
     copies: int = 2
     encoder: tuple[int, ...] = (64, 64)
@@ -117,7 +121,7 @@ def classical_start(trajectories: Trajectories, training: LRANTraining) -> Linea
     dictionary = Radial(
         training.centres, training.kind, training.width, relative=relative, choice=training.choice, seed=training.seed
     )
-    return Reduced(EDMD(dictionary), training.latent, horizon=training.horizon).fit(data)
+    return Reduced(EDMD(dictionary, ridge=training.ridge), training.latent, horizon=training.horizon).fit(data)
 
 
 def train_lran(

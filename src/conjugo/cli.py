@@ -20,6 +20,8 @@ COMMANDS = {
     "tune-heat": ("tune_heat", "tune CG while the heat equation is stepped, against fixed settings and an oracle"),
     "tune-sor": ("tune_sor", "learn relaxation factors for a stream of shifted Laplacians"),
     "tune-fem": ("tune_fem", "tune PETSc inside a dolfinx time loop (extra fem)"),
+    "koopman-duffing": ("koopman_duffing", "linear models of the Duffing equation: errors, eigenfunctions, spectra"),
+    "koopman-ks": ("koopman_ks", "forecasts of the Kuramoto-Sivashinsky equation by linear models"),
     "warmup": ("warmup", "compile the kernels once, so that later runs start at once"),
 }
 """Sub-command: its module in `conjugo.cases`, and a line of help; `train` has modules of its own in `TRAINING`."""
@@ -28,13 +30,14 @@ TRAINING: dict[str, tuple[str, str]] = {
     "dcdm": ("train_dcdm", "a direction network for flexible conjugate gradients"),
     "multigrid": ("train_multigrid", "the set-up network of the learned V-cycle"),
     "basis": ("train_basis", "a network that proposes local coarse vectors for enriched multigrid"),
+    "lran": ("train_lran", "a linearly recurrent autoencoder of the Duffing or the Kuramoto-Sivashinsky equation"),
 }
 """Name for `conjugo train`: its module in `conjugo.cases`, and a line of help."""
 
 
 def usage() -> str:
     """Return the list of commands."""
-    lines = [f"  conjugo {name:<11}{summary}" for name, (_, summary) in COMMANDS.items()]
+    lines = [f"  conjugo {name:<17}{summary}" for name, (_, summary) in COMMANDS.items()]
     head = f"conjugo {conjugo.__version__}: classical and learned solvers for partial differential equations"
     tail = "Each takes --help, and all but warmup take --fast. Results go to runs/<case>/<time>/."
     return "\n".join([head, "", *lines, "", tail])
