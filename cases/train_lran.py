@@ -87,6 +87,8 @@ class Config:
     """Weight of the codes' errors."""
     step: Literal["trained", "fixed", "refit"] | None = None
     """Whether K is trained, stays the start's, or is refitted in closed form."""
+    trained: Literal["all", "decoder"] | None = None
+    """Whether the decoder alone is trained: encoder and K stay the start's."""
     steps: int | None = None
     """Training steps."""
     batch: int | None = None
@@ -156,7 +158,7 @@ def prepared(config: Config) -> tuple[LRANTraining, Trajectories, Trajectories]:
     return training, data, unseen(config.system, seed=config.seed, fast=config.fast)
 
 
-CHOICES = ("latent", "centres", "start", "encoder", "decoder", "lengths", "horizon", "decay", "balance", "step", "steps",
+CHOICES = ("latent", "centres", "start", "encoder", "decoder", "lengths", "horizon", "decay", "balance", "step", "trained", "steps",
            "batch", "learning_rate", "ema", "device", "time_limit", "seed")  # fmt: skip
 """Options that are settings of `LRANTraining`."""
 

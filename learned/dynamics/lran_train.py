@@ -61,6 +61,9 @@ class LRANTraining:
         K is trained with the rest, stays that of the start, or is refitted in closed form.
     refit_every : int
         Training steps between refits.
+    trained : {"all", "decoder"}
+        "decoder" leaves encoder and K as the start has them: the partially linear reconstruction of a classical model, by a
+        network. The codes' errors then have no gradient.
     batch, steps, learning_rate, ema, seed, device, time_limit
         See `FitConfig`; a batch counts windows.
     """
@@ -85,6 +88,7 @@ class LRANTraining:
     code_floor: float = 0.1
     step: Literal["trained", "fixed", "refit"] = "trained"
     refit_every: int = 500
+    trained: Literal["all", "decoder"] = "all"
     batch: int = 128
     steps: int = 8000
     learning_rate: float = 1e-3
@@ -180,6 +184,10 @@ def train_lran(
         codes=kernel_codes(network, states) if known else None,
         seed=training.seed,
     )
+    network.requires_grad_(True)
+    if training.trained == "decoder":
+        network.encoder.requires_grad_(False)
+        network.fix_step()
     if training.step == "fixed":
         network.fix_step()
     batches = RefitBatches(windows, network, every=training.refit_every) if training.step == "refit" else windows
