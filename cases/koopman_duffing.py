@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -107,8 +107,6 @@ def autoencoder(config: Config, seed: int, data: Trajectories) -> tuple[LinearMo
     """Load the trained network, or train one; None where there are no weights."""
     if config.retrain:
         began = time.perf_counter()
-        from dataclasses import replace
-
         training = replace(SYSTEMS["duffing"], seed=seed)
         return LRANModel(training).fit(duffing(3000, 50, seed=seed), progress=True), time.perf_counter() - began
     try:
@@ -137,7 +135,7 @@ def grid(resolution: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 def best(shown: dict[str, LinearModel]) -> str:
     """Name of the model whose eigenfunctions are drawn: the first that there is."""
     wanted = ("LRAN d = 16", "balanced 16 of thin-plate", "EDMD thin-plate 1,000", "balanced 8 of Gaussian")
-    return next((name for name in (*wanted, *shown) if name in shown))
+    return next(name for name in (*wanted, *shown) if name in shown)
 
 
 def picture(config: Config, found: dict[str, Scores], shown: dict[str, LinearModel]) -> Figure:
@@ -154,8 +152,8 @@ def picture(config: Config, found: dict[str, Scores], shown: dict[str, LinearMod
     products = [a * SPIRAL + b * SPIRAL.conjugate() for a in range(4) for b in range(4) if a + b <= 3]
     known = np.exp(0.25 * np.array(products))
     spectrum(model.eigenvalues, residuals, axes[0, 1], title=f"{name}: eigenvalues and residuals", truth=known)
-    large = next((other for other in ("EDMD thin-plate 1,000", "EDMD Gaussian 303", "EDMD Chebyshev deg 5") if other in shown),
-                 name)  # fmt: skip
+    many = ("EDMD thin-plate 1,000", "EDMD Gaussian 303", "EDMD Chebyshev deg 5")
+    large = next((other for other in many if other in shown), name)
     spectrum(shown[large].eigenvalues, resdmd_residuals(shown[large], test), axes[0, 2],
              title=f"{large}: eigenvalues and residuals", truth=known)  # fmt: skip
     forecast = np.sign(model.predict(states, max(STEPS))[:, -1, 0]).reshape(size, size)
@@ -166,9 +164,9 @@ def picture(config: Config, found: dict[str, Scores], shown: dict[str, LinearMod
     label = basin_function(model, phi)
     values = model.eigenvalues
     phase_plane(phi[:, label].real.reshape(size, size) - phi[:, label].real.mean(), basins, axes[1, 1], box=BOX,
-                title=f"eigenfunction of λ = {values[label].real:.4f}: which well (real part, less its mean)")  # fmt: skip
+                title=f"eigenfunction of λ = {values[label].real:.4f}: which well (real part)")  # fmt: skip
     spiral = nearest(model.exponents, SPIRAL)
-    phase_plane(np.angle(phi[:, spiral]).reshape(size, size), basins, axes[1, 2], box=BOX, cyclic=True, cmap="twilight",
+    phase_plane(np.angle(phi[:, spiral]).reshape(size, size), basins, axes[1, 2], box=BOX, cyclic=True,
                 title=f"phase of the eigenfunction of μ = {model.exponents[spiral]:.3f}")  # fmt: skip
     return figure
 

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from conjugo.cases.koopman_models import KURAMOTO_SIVASHINSKY, Row
+from conjugo.cases.koopman_models import KURAMOTO_SIVASHINSKY
 from conjugo.cases.koopman_plots import horizons, space_time, spectrum
 from conjugo.cases.koopman_scores import Scores, medians, run_row, spreads
 from conjugo.cases.launch import launch
@@ -98,6 +98,7 @@ def models(config: Config, seed: int) -> Iterator[tuple[str, LinearModel, int | 
             if row.needs or "quadratic" in name:
                 continue
             row = replace(row, build=small if "Gaussian" in name else row.build, copies=min(2, row.copies))
+            name = name.replace("2,000", "100")
         key = (id(row.build), row.copies)
         made = kept.get(key) or run_row(row, data, seed)  # the relifted model is the linear one, used otherwise
         if made is None:
@@ -139,7 +140,7 @@ def chosen(shown: dict[str, Shown]) -> list[str]:
 def picture(test: Trajectories, found: dict[str, Scores], shown: dict[str, Shown]) -> Figure:
     """Draw a trajectory, two forecasts of it and their errors; errors by horizon; a spectrum."""
     figure = Figure(figsize=(16.0, 9.2), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=(1.0, 1.25))
+    above, below = np.ravel(figure.subfigures(2, 1, height_ratios=(1.0, 1.25)))
     truth = test.u[0, : max(STEPS) + 1]
     fields = [("truth", truth)]
     for name in chosen(shown):

@@ -55,12 +55,16 @@ def spectrum(values: Complexes, residuals: Floats, ax: Axes, *, title: str, trut
     angle = np.linspace(0, 2 * np.pi, 400)
     ax.plot(np.cos(angle), np.sin(angle), color="0.75", linewidth=0.8, zorder=0)
     if truth is not None:
-        ax.scatter(truth.real, truth.imag, s=90, facecolors="none", edgecolors="0.25", linewidths=0.9, label="known", zorder=3)
+        ax.scatter(
+            truth.real, truth.imag, s=90, facecolors="none", edgecolors="0.25", linewidths=0.9, zorder=3, label="known"
+        )
         ax.legend(fontsize=8, frameon=False, loc="lower left")
     order = np.argsort(-residuals)  # the best last, on top
     norm = LogNorm(1e-3, 1.0)
     shown = np.clip(np.nan_to_num(residuals, posinf=1.0, nan=1.0), 1e-3, 1.0)
-    ax.scatter(values.real[order], values.imag[order], c=shown[order], cmap="viridis", norm=norm, s=22, linewidths=0, zorder=2)
+    ax.scatter(
+        values.real[order], values.imag[order], c=shown[order], cmap="viridis", norm=norm, s=22, linewidths=0, zorder=2
+    )
     ax.figure.colorbar(ScalarMappable(norm, "viridis"), ax=ax, shrink=0.8, label="residual", extend="both")
     ax.set_aspect("equal")
     ax.set_xlim(-1.15, 1.15)
@@ -70,16 +74,12 @@ def spectrum(values: Complexes, residuals: Floats, ax: Axes, *, title: str, trut
     ax.set_title(title, fontsize=10)
 
 
-def phase_plane(
-    values: Floats, basins: Floats, ax: Axes, *, box: float, title: str, cmap: str = "RdBu", cyclic: bool = False
-) -> None:
+def phase_plane(values: Floats, basins: Floats, ax: Axes, *, box: float, title: str, cyclic: bool = False) -> None:
     """Draw a function of (x, x') as colour, with the basins' boundary; without values, the basins themselves."""
     extent = (-box, box, -box, box)
-    if cyclic:
-        image = ax.imshow(values.T, origin="lower", extent=extent, cmap=cmap, vmin=-np.pi, vmax=np.pi, interpolation="nearest")
-    else:
-        top = float(np.quantile(np.abs(values), 0.99))
-        image = ax.imshow(values.T, origin="lower", extent=extent, cmap=cmap, vmin=-top, vmax=top, interpolation="nearest")
+    top = np.pi if cyclic else float(np.quantile(np.abs(values), 0.99))
+    cmap = "twilight" if cyclic else "RdBu"
+    image = ax.imshow(values.T, origin="lower", extent=extent, cmap=cmap, vmin=-top, vmax=top, interpolation="nearest")
     ax.figure.colorbar(image, ax=ax, shrink=0.8)
     x = np.linspace(-box, box, len(basins))
     ax.contour(x, x, basins.T, levels=[0.0], colors="black", linewidths=0.8)

@@ -1,4 +1,4 @@
-"""Train a linearly recurrent autoencoder from its balanced start, and measure its forecasts on trajectories it has not seen.
+"""Train a linearly recurrent autoencoder from its balanced start, and measure its forecasts on unseen trajectories.
 
 conjugo train lran --system duffing
 conjugo train lran --system ks --device cuda --time-limit 240
@@ -22,8 +22,7 @@ from conjugo.cases.runs import Run
 from conjugo.cases.table import Table, seconds, significant
 from conjugo.learned.dynamics.lran import LRAN
 from conjugo.learned.dynamics.lran_model import LRANModel
-from conjugo.learned.dynamics.lran_start import start
-from conjugo.learned.dynamics.lran_train import LRANTraining, classical_start, train_lran
+from conjugo.learned.dynamics.lran_train import LRANTraining, fresh_network, train_lran
 from conjugo.learned.dynamics.measures import nrmse, wrong_basin
 from conjugo.learned.training.cards import write_card
 from conjugo.learned.training.fit import History
@@ -37,13 +36,13 @@ HELD_OUT = 1_000_000
 
 SYSTEMS = {
     "duffing": LRANTraining(
-        latent=16, centres=1000, kind="thin_plate", horizon=40, copies=2, symmetry="sign", lengths=(41,), decay=0.8,
-        balance=0.3, state_floor=1.0, code_floor=0.2, step="fixed", encoder=(64, 64), decoder=(64, 64), batch=128,
-        steps=20_000,
+        latent=16, centres=1000, kind="thin_plate", centres_among="first states", start_times=31, horizon=40, copies=2,
+        symmetry="sign", lengths=(41,), decay=0.85, balance=0.0, state_floor=1.0, trained="decoder", encoder=(64, 64),
+        decoder=(64, 64), batch=128, steps=4000,
     ),
     "ks": LRANTraining(
         latent=256, centres=2000, kind="gaussian", width=0.6, ridge=1e-9, horizon=25, copies=10,
-        symmetry="shift and reflect", lengths=(5, 10, 15, 20, 25), decay=0.95, balance=0.3, state_floor=0.1, code_floor=0.1,
+        symmetry="shift and reflect", lengths=(5, 10, 15, 20, 25), decay=0.95, balance=0.3,
         encoder=(512, 512, 512), decoder=(512, 512, 512), batch=256, steps=20_000, learning_rate=5e-4,
     ),
 }  # fmt: skip
@@ -71,7 +70,7 @@ class Config:
     """Dimension of the code."""
     centres: int | None = None
     """Centres of the kernel in the encoder's skip."""
-    start: Literal["balanced", "dmd"] | None = None
+    start: Literal["balanced", "dmd", "random"] | None = None
     """What it begins as."""
     encoder: tuple[int, ...] | None = None
     """Widths of the encoder's hidden layers."""
@@ -128,7 +127,9 @@ def main(config: Config) -> Path:
     history = train_lran(network, data, training, checkpoint=config.checkpoint)
     model = LRANModel().adopt(network.cpu(), data[:50])
     after = scores(config.system, model, test)
-    rows = [{"model": name, **row} for name, row in zip(("start", "start, re-encoded"), before, strict=True)]
+    rows: list[dict[str, Any]] = [
+        {"model": name, **row} for name, row in zip(("start", "start, re-encoded"), before, strict=True)
+    ]
     rows += [{"model": name, **row} for name, row in zip(("LRAN", "LRAN, re-encoded"), after, strict=True)]
     table = Table(list(rows[0]))
     for row in rows:
@@ -158,8 +159,8 @@ def prepared(config: Config) -> tuple[LRANTraining, Trajectories, Trajectories]:
     return training, data, unseen(config.system, seed=config.seed, fast=config.fast)
 
 
-CHOICES = ("latent", "centres", "start", "encoder", "decoder", "lengths", "horizon", "decay", "balance", "step", "trained", "steps",
-           "batch", "learning_rate", "ema", "device", "time_limit", "seed")  # fmt: skip
+CHOICES = ("latent", "centres", "start", "encoder", "decoder", "lengths", "horizon", "decay", "balance", "step",
+           "trained", "steps", "batch", "learning_rate", "ema", "device", "time_limit", "seed")  # fmt: skip
 """Options that are settings of `LRANTraining`."""
 
 
@@ -180,11 +181,7 @@ def unseen(system: System, *, seed: int = 0, fast: bool = False) -> Trajectories
 def fresh(config: Config, training: LRANTraining, data: Trajectories) -> tuple[LRAN, float]:
     """Return the network at its start, and the seconds that the classical model took."""
     began = time.perf_counter()
-    fitted = data[: config.fitted or 1000]
-    model = classical_start(fitted, training)
-    network = start(
-        model, fitted, encoder=training.encoder, decoder=training.decoder, stable=training.stable, seed=training.seed
-    )
+    network = fresh_network(data[: config.fitted or 1000], training)
     if config.weights is not None:
         load_weights(network, config.weights)
     return network, time.perf_counter() - began
@@ -215,12 +212,13 @@ def card(
 ) -> None:
     """Write the model card beside the weights."""
     name = torch.cuda.get_device_name(0) if config.device.startswith("cuda") else "CPU"
+    lengths = ", ".join(map(str, training.lengths))
     equation = {"duffing": "Duffing equation, steps of 0.25", "ks": "Kuramoto-Sivashinsky equation, L = 22, steps of 1"}
     write_card(
         weights,
         summary=f"A linearly recurrent autoencoder of the {equation[config.system]}, d = {training.latent}: "
         "LRANModel.load(path, trajectories).predict(x0, steps).",
-        data=f"{config.trajectories or COUNT[config.system]} trajectories, windows of {', '.join(map(str, training.lengths))} states, symmetry: "
+        data=f"{config.trajectories or COUNT[config.system]} trajectories, windows of {lengths} states, symmetry: "
         f"{training.symmetry}; the start ({training.start}, {training.centres} centres) took {seconds(fit_seconds)}. "
         "Scores: pooled NRMSE after so many steps on unseen trajectories.",
         command=shlex.join(["conjugo", "train", "lran", *sys.argv[1:]]),

@@ -77,13 +77,12 @@ class RefitBatches:
 
     def __init__(self, batches: WindowBatches, model: LRAN, *, every: int) -> None:
         if model.config.stable or every < 1:
-            raise ValueError(f"every = {every}, stable = {model.config.stable}: a refit needs a free K, and a step or more")
+            raise ValueError(f"every = {every}, stable = {model.config.stable}: a refit needs a free K and every >= 1")
         model.matrix.requires_grad_(False)
         self.batches, self.model, self.every = batches, model, every
 
     def __call__(self, step: int) -> Tensor | tuple[Tensor, Tensor]:
         """Return the batch of a step, after the refit that may be due."""
         if step % self.every == 0:
-            with torch.no_grad():
-                self.model.matrix.copy_(closed_form_step(self.model, self.batches.states, self.batches.codes))
+            self.model.set_step(closed_form_step(self.model, self.batches.states, self.batches.codes))
         return self.batches(step)

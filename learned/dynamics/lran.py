@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, cast, get_args
 
 import torch
@@ -60,9 +61,9 @@ class LRANConfig:
             if any(width < 1 for width in getattr(self, name)):
                 raise ValueError(f"{name} = {getattr(self, name)}: widths of at least 1 are needed")
         if self.kernel not in get_args(Kernel.__value__):
-            raise ValueError(f"kernel = {self.kernel!r}: choose one of {", ".join(get_args(Kernel.__value__))}")
+            raise ValueError(f"kernel = {self.kernel!r}: choose one of {', '.join(get_args(Kernel.__value__))}")
         if (self.kernel == "none") != (self.centres == 0) or self.centres < 0:
-            raise ValueError(f"centres = {self.centres} with kernel = {self.kernel!r}: a kernel needs centres, and only it")
+            raise ValueError(f"centres = {self.centres} with kernel = {self.kernel!r}: only a kernel has centres")
         if not self.width > 0:
             raise ValueError(f"width = {self.width}: a positive number is needed")
         if self.stable and (not 0 <= self.reals <= self.latent or (self.latent - self.reals) % 2):
@@ -87,15 +88,16 @@ class LRAN(nn.Module):
 
     Notes
     -----
-    With s = (x - mean) / scale, and the skip z_0 = s W + b, or (1, x, k(x, c_1), ..., k(x, c_q)) W where there is a kernel,
+    With s = (x - mean) / scale, and the skip z_0 = s W + b, or (1, x, k(x, c_1), ..., k(x, c_q)) W with a kernel,
 
         z = Psi(x) = z_0 + spread * N_e(s, z_0 / spread),      z_{t+1} = z_t K,
-        x = mean + scale * (z C + c + N_d(z / spread)).
+        x = mean + scale * (y C + c + N_d(y)),   y = z / spread.
 
     N_e and N_d are fully connected ELU networks whose last layers start at zero: a fresh model *is* the linear one of
     its skips, to which `start` gives DMD or balanced EDMD. N_e sees the skip's code z_0 only where there is a
     kernel. The kernel skip is fixed and computed in float64, for its coefficients are large and cancel; all else is
-    trained, K too. Rows are codes, so that K here is the transpose of the paper's.
+    trained, K too, as the step of y: balanced codes differ in size by powers of ten, and so would K's entries. Rows are
+    codes, so that K here is the transpose of the paper's.
 
     References
     ----------
@@ -137,9 +139,14 @@ class LRAN(nn.Module):
             self.matrix = nn.Parameter(torch.eye(d))
 
     @property
-    def K(self) -> Tensor:
+    def K(self) -> Tensor:  # noqa: N802
         """The (d, d) matrix of one step, for codes as rows."""
-        return self.blocks() if self.config.stable else self.matrix
+        return self.blocks() if self.config.stable else self.matrix * (self.spread / self.spread[:, None])
+
+    @torch.no_grad()
+    def set_step(self, K: Tensor) -> None:
+        """Set a K that does not consist of blocks."""
+        self.matrix.copy_(K * (self.spread[:, None] / self.spread).to(K))
 
     def fix_step(self) -> None:
         """Take K out of the training."""
@@ -157,7 +164,7 @@ class LRAN(nn.Module):
     def decode(self, z: Tensor) -> Tensor:
         """Return the states (..., n) of codes (..., d)."""
         self._check(z, self.config.latent, "codes")
-        return self.mean + self.scale * cast(Tensor, self.skip_out(z) + self.decoder(z / self.spread))
+        return self.mean + self.scale * cast(Tensor, self.skip_out(z / self.spread) + self.decoder(z / self.spread))
 
     def advance(self, z: Tensor, steps: int) -> Tensor:
         """Return the codes (..., steps + 1, d) of a forecast from codes (..., d), the given ones first."""
@@ -207,7 +214,7 @@ def _network(inputs: int, widths: tuple[int, ...], outputs: int) -> nn.Sequentia
     """A fully connected ELU network whose last layer is zero."""
     sizes = (inputs, *widths)
     layers: list[nn.Module] = []
-    for before, after in zip(sizes[:-1], sizes[1:], strict=True):
+    for before, after in pairwise(sizes):
         layers += [nn.Linear(before, after), nn.ELU()]
     last = nn.Linear(sizes[-1], outputs)
     nn.init.zeros_(last.weight)

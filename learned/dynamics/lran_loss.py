@@ -1,4 +1,4 @@
-"""The loss of a linearly recurrent autoencoder: relative errors of states and codes along a window, with decaying weights."""
+"""The loss of a linearly recurrent autoencoder: relative errors along a window, with weights that decay."""
 
 from __future__ import annotations
 

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from conjugo.learned.dynamics.lran import LRAN
-from conjugo.learned.dynamics.lran_start import start
-from conjugo.learned.dynamics.lran_train import LRANTraining, classical_start, train_lran
+from conjugo.learned.dynamics.lran_train import LRANTraining, fresh_network, train_lran
 from conjugo.learned.dynamics.model import Diagnostics, LinearModel
 from conjugo.learned.dynamics.regression import RIDGE, Ridge, moments
 from conjugo.learned.dynamics.snapshots import ROWS, blocks, checked_states
@@ -45,7 +44,7 @@ class LRANModel(LinearModel):
     Notes
     -----
     `predict` steps by K alone and decodes with the network; `reencode=k` returns to the state space every k steps. An
-    eigenfunction is phi(x) = Psi(x) v for K v = lambda v; it is non-linear in x, and the network's decoder is in phi, so
+    eigenfunction is phi(x) = Psi(x) v for K v = lambda v; it is non-linear in x, and so is the decoder in phi:
     the modes are those of the best linear decoder on the data.
 
     References
@@ -70,10 +69,7 @@ class LRANModel(LinearModel):
     def fit(self, trajectories: Trajectories, *, progress: bool = False) -> Self:
         """Fit the classical start, train the network from there, and take its spectrum."""
         training = self.training
-        network = start(
-            classical_start(trajectories, training), trajectories,
-            encoder=training.encoder, decoder=training.decoder, stable=training.stable, seed=training.seed,
-        )  # fmt: skip
+        network = fresh_network(trajectories, training)
         self.history = train_lran(network, trajectories, training, progress=progress)
         return self.adopt(network, trajectories)
 
@@ -119,6 +115,6 @@ class LRANModel(LinearModel):
     @torch.no_grad()
     def _apply(self, function: Callable[[Tensor], Tensor], rows: NDArray[np.float64]) -> NDArray[np.float64]:
         device = self.network.mean.device
-        parts = torch.as_tensor(rows, dtype=torch.float32, device=device).split(ROWS)
+        parts = torch.split(torch.as_tensor(rows, dtype=torch.float32, device=device), ROWS)
         result: NDArray[np.float64] = torch.cat([function(part) for part in parts]).double().cpu().numpy()
         return result

@@ -99,7 +99,9 @@ def start(
     with torch.no_grad():
         network.mean.copy_(torch.as_tensor(x.mean(axis=0)))
         network.scale.fill_(float(x.std()))
-        network.spread.copy_(torch.as_tensor(np.maximum(codes.std(axis=0), 1e-6 * codes.std())))
+        size = np.sqrt(np.mean(codes**2, axis=0))
+        spread = np.maximum(size, 1e-6 * size.max())
+        network.spread.copy_(torch.as_tensor(spread))
         if dictionary is None:
             _linear_skip(network, model, V)
         else:
@@ -108,12 +110,12 @@ def start(
             network.kernel_weights.copy_(torch.as_tensor(E if V is None else E @ V))
         mean = network.mean.double().numpy()
         scale = float(network.scale)
-        network.skip_out.weight.copy_(torch.as_tensor(C.T / scale))
+        network.skip_out.weight.copy_(torch.as_tensor((C * spread[:, None]).T / scale))
         network.skip_out.bias.copy_(torch.as_tensor(-mean / scale))  # these models decode as z C
         if stable:
             network.blocks.set(torch.as_tensor(values))
         else:
-            network.matrix.copy_(torch.as_tensor(K))
+            network.set_step(torch.as_tensor(K))
     return network
 
 
@@ -124,7 +126,8 @@ def _dictionary(model: LinearModel) -> Radial | None:
     inner = model.model if isinstance(model, Reduced) else None
     features = inner._features if isinstance(inner, EDMD) else None
     if not isinstance(features, Radial):
-        raise ValueError(f"a network cannot start as this {type(model).__name__}: expected DMD, or Reduced(EDMD(Radial(...)))")
+        kind = type(model).__name__
+        raise ValueError(f"a network cannot start as this {kind}: expected DMD, or Reduced(EDMD(Radial(...)))")
     return features
 
 
@@ -148,6 +151,6 @@ def _real_eigenbasis(K: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArr
         ordered += [complex(values[i]), complex(values[i].conj())]
     V = np.stack(columns, axis=1)
     if np.linalg.cond(V) > DEFECTIVE:
-        raise ValueError(f"the eigenvectors of K have the condition {np.linalg.cond(V):.1e}: blocks cannot represent it; "
+        raise ValueError(f"the eigenvectors of K have the condition {np.linalg.cond(V):.1e}: blocks cannot hold it; "
                          "take stable=False, or a smaller rank")  # fmt: skip
     return V, np.array(ordered), len(real)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from conjugo.learned.dynamics.closed_form import RefitBatches
 from conjugo.learned.dynamics.dictionaries import Radial
 from conjugo.learned.dynamics.dmd import DMD
 from conjugo.learned.dynamics.edmd import EDMD
-from conjugo.learned.dynamics.lran import LRAN
+from conjugo.learned.dynamics.lran import LRAN, LRANConfig
 from conjugo.learned.dynamics.lran_loss import LRANLoss
 from conjugo.learned.dynamics.lran_start import start
 from conjugo.learned.dynamics.lran_windows import SYMMETRIES, Curriculum, Symmetry, WindowBatches
@@ -37,16 +37,21 @@ class LRANTraining:
     ----------
     latent : int
         Dimension d of the code.
-    start : {"balanced", "dmd"}
-        What it begins as: the balanced reduction of radial EDMD, or DMD, for which d is at most the state's dimension.
+    start : {"balanced", "dmd", "random"}
+        What it begins as: the balanced reduction of radial EDMD; DMD, for which d is at most the state's dimension; or
+        random layers and K = 1.
     centres, kind, width, choice
-        Of the radial dictionary, see `Radial`; the width is in units of the data's median distance for all but thin plates.
+        Of the radial dictionary, see `Radial`; for all but thin plates the width is in units of the median distance.
+    centres_among : {"all states", "first states"}
+        Which states the centres are chosen from. Where trajectories decay, the first ones cover the space evenly.
     ridge : float
         Of the EDMD that is reduced.
     horizon : int
         Of the balanced reduction: the steps that the code should see.
     copies : int
         Copies of the data, moved by the symmetry, from which the start is fitted.
+    start_times : int, optional
+        States of each trajectory, from its first, to which the start is fitted; default all.
     encoder, decoder : tuple of int
         Widths of the hidden layers.
     stable : bool
@@ -62,21 +67,23 @@ class LRANTraining:
     refit_every : int
         Training steps between refits.
     trained : {"all", "decoder"}
-        "decoder" leaves encoder and K as the start has them: the partially linear reconstruction of a classical model, by a
-        network. The codes' errors then have no gradient.
+        "decoder" leaves encoder and K as the start has them: a classical model with a network for its
+        reconstruction. The codes' errors then have no gradient.
     batch, steps, learning_rate, ema, seed, device, time_limit
         See `FitConfig`; a batch counts windows.
     """
 
     latent: int = 16
-    start: Literal["balanced", "dmd"] = "balanced"
+    start: Literal["balanced", "dmd", "random"] = "balanced"
     centres: int = 1000
     kind: Kind = "thin_plate"
     width: float = 1.0
     choice: Literal["kmeans", "random"] = "kmeans"
+    centres_among: Literal["all states", "first states"] = "all states"
     ridge: float = RIDGE
     horizon: int = 40
     copies: int = 2
+    start_times: int | None = None
     encoder: tuple[int, ...] = (64, 64)
     decoder: tuple[int, ...] = (64, 64)
     stable: bool = False
@@ -96,6 +103,18 @@ class LRANTraining:
     seed: int = 0
     device: str = "cpu"
     time_limit: float | None = None
+
+
+class RadialAmongFirst(Radial):
+    """Radial functions about centres that were placed among the first states of trajectories."""
+
+    def place(self, trajectories: Trajectories) -> None:
+        """Choose the centres; they stay as they are in `fit`."""
+        super().fit(checked_states(trajectories)[0][:, 0])
+
+    def fit(self, x: NDArray[np.float64]) -> Self:
+        """Keep the centres."""
+        return self
 
 
 def classical_start(trajectories: Trajectories, training: LRANTraining) -> LinearModel:
@@ -118,14 +137,53 @@ def classical_start(trajectories: Trajectories, training: LRANTraining) -> Linea
     ValueError
         As these models.
     """
+    times = training.start_times
+    trajectories = replace(trajectories, u=trajectories.u[:, :times], t=trajectories.t[:times])
     data = symmetric_copies(trajectories, training.symmetry, training.copies, seed=training.seed)
     if training.start == "dmd":
         return DMD(training.latent).fit(data)
     relative = training.kind != "thin_plate"
-    dictionary = Radial(
+    kind = Radial if training.centres_among == "all states" else RadialAmongFirst
+    dictionary = kind(
         training.centres, training.kind, training.width, relative=relative, choice=training.choice, seed=training.seed
     )
+    if isinstance(dictionary, RadialAmongFirst):
+        dictionary.place(data)
     return Reduced(EDMD(dictionary, ridge=training.ridge), training.latent, horizon=training.horizon).fit(data)
+
+
+def fresh_network(trajectories: Trajectories, training: LRANTraining) -> LRAN:
+    """Make the network that training starts from.
+
+    Parameters
+    ----------
+    trajectories : Trajectories
+        States (N, times, n), to which the classical model is fitted.
+    training : LRANTraining
+        Which start, and the sizes.
+
+    Returns
+    -------
+    LRAN
+        On the CPU.
+    """
+    if training.start != "random":
+        model = classical_start(trajectories, training)
+        return start(
+            model, trajectories,
+            encoder=training.encoder, decoder=training.decoder, stable=training.stable, seed=training.seed,
+        )  # fmt: skip
+    u, _ = checked_states(trajectories)
+    config = LRANConfig(
+        state=u.shape[2], latent=training.latent, encoder=training.encoder, decoder=training.decoder,
+        stable=training.stable, reals=training.latent % 2,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(training.seed)
+        network = LRAN(config)
+    network.mean.copy_(torch.as_tensor(u.mean(axis=(0, 1))))
+    network.scale.fill_(float(u.std()))
+    return network
 
 
 def train_lran(
@@ -205,7 +263,7 @@ def train_lran(
     held = None
     if validation is not None:
         first = checked_states(validation)[0][:, : max(training.lengths)]
-        held = list(torch.as_tensor(first, dtype=torch.float32).split(training.batch))
+        held = list(torch.split(torch.as_tensor(first, dtype=torch.float32), training.batch))
     loss = loss_for(network, states, training)
     return fit(network, loss, batches, config=config, validation=held, checkpoint=checkpoint, on_step=on_step,
                progress=progress)  # fmt: skip
@@ -217,14 +275,14 @@ def loss_for(network: LRAN, states: Tensor, training: LRANTraining) -> LRANLoss:
         decay=training.decay,
         balance=training.balance,
         state_floor=training.state_floor * float(states.double().square().sum(-1).mean()),
-        code_floor=training.code_floor * float(network.spread.double().square().sum()),
+        code_floor=training.code_floor * float(network.spread.double().square().sum()),  # the start's codes,
     )
 
 
 def kernel_codes(network: LRAN, states: Tensor, rows: int = 1 << 14) -> Tensor:
     """Return the kernel skip's codes (N, times, d) of states (N, times, n), some rows at a time."""
     flat = states.reshape(-1, states.shape[-1])
-    return torch.cat([network.kernel_code(part) for part in flat.split(rows)]).reshape(*states.shape[:2], -1)
+    return torch.cat([network.kernel_code(part) for part in torch.split(flat, rows)]).reshape(*states.shape[:2], -1)
 
 
 def symmetric_copies(trajectories: Trajectories, symmetry: Symmetry, count: int, *, seed: int = 0) -> Trajectories:

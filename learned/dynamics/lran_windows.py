@@ -42,7 +42,7 @@ class Curriculum:
 
     def __post_init__(self) -> None:
         if len(self.lengths) != len(self.starts) or not self.lengths or self.starts[0] != 0:
-            raise ValueError(f"{len(self.lengths)} lengths and starts {tuple(self.starts)}: one start each, the first 0")
+            raise ValueError(f"{len(self.lengths)} lengths and starts {tuple(self.starts)}: one each, the first 0")
         if any(later <= earlier for earlier, later in pairwise(self.starts)):
             raise ValueError(f"starts = {tuple(self.starts)}: they must increase")
         if min(self.lengths) < 2:
@@ -101,14 +101,14 @@ class WindowBatches:
         seed: int = 0,
     ) -> None:
         if states.ndim != 3 or not bool(torch.isfinite(states).all()):
-            raise ValueError(f"states have shape {tuple(states.shape)}: expected finite numbers (trajectories, times, state)")
+            raise ValueError(f"states have shape {tuple(states.shape)}: expected finite (trajectories, times, state)")
         if max(curriculum.lengths) > states.shape[1]:
             raise ValueError(f"windows of {max(curriculum.lengths)} states, trajectories of {states.shape[1]}: "
                              "shorten the curriculum or lengthen the trajectories")  # fmt: skip
         if batch < 1:
             raise ValueError(f"batch = {batch}: at least 1 is needed")
         if codes is not None and (symmetry != "none" or codes.shape[:2] != states.shape[:2]):
-            raise ValueError(f"codes {tuple(codes.shape)} of states {tuple(states.shape)} with symmetry = {symmetry!r}: "
+            raise ValueError(f"codes {tuple(codes.shape)} of states {tuple(states.shape)}, symmetry = {symmetry!r}: "
                              "codes that were computed before need one each, and no symmetry drawn later")  # fmt: skip
         self.states, self.batch, self.curriculum, self.seed = states, batch, curriculum, seed
         self.codes = codes

@@ -19,8 +19,7 @@ class StableBlocks(nn.Module):
 
     Notes
     -----
-    A pair is r [[cos a, sin a], [-sin a, cos a]] with r = sigmoid(rho), with the eigenvalues r exp(+-i a); a real one is
-    tanh(rho).
+    A pair r exp(+-i a) is r [[cos a, sin a], [-sin a, cos a]] with r = sigmoid(rho); a real eigenvalue is tanh(rho).
 
     Examples
     --------

@@ -20,23 +20,25 @@ from conjugo.pde import Trajectories
 from conjugo.pde.evolution.duffing import duffing
 
 SMALL = LRANTraining(latent=6, centres=60, horizon=15, lengths=(5, 16), encoder=(16,), decoder=(16,), symmetry="sign",
-                     steps=12, batch=32, state_floor=1.0)  # fmt: skip
+                     steps=8, batch=8, state_floor=1.0)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def data() -> Trajectories:
-    return duffing(100, 20)
+    return duffing(60, 20)
 
 
 def untrained(data: Trajectories, training: LRANTraining = SMALL) -> LRAN:
     return start(classical_start(data, training), data, encoder=training.encoder, decoder=training.decoder)
 
 
-def test_training_beats_its_start_on_unseen_trajectories(data: Trajectories) -> None:
-    test = duffing(60, 15, seed=1)
-    network = untrained(data)
+@pytest.mark.slow
+def test_training_beats_its_start_on_unseen_trajectories() -> None:
+    data, test = duffing(400, 20), duffing(300, 15, seed=1)
+    training = replace(SMALL, steps=600, batch=128, learning_rate=2e-3, lengths=(16,))
+    network = untrained(data, training)
     before = LRANModel().adopt(network, data).predict(test.u[:, 0], 15)
-    train_lran(network, data, replace(SMALL, steps=250, learning_rate=3e-3), progress=False)
+    train_lran(network, data, training, progress=False)
     after = LRANModel().adopt(network, data).predict(test.u[:, 0], 15)
     steps = np.arange(1, 16)
     assert nrmse(after, test.u, steps).mean() < 0.9 * nrmse(before, test.u, steps).mean()
@@ -44,17 +46,17 @@ def test_training_beats_its_start_on_unseen_trajectories(data: Trajectories) -> 
 
 @pytest.mark.parametrize("step", ["trained", "fixed", "refit"])
 def test_resumed_run_has_the_same_bits(data: Trajectories, step: str, tmp_path: Path) -> None:
-    training = replace(SMALL, step=step, refit_every=5, steps=12)  # type: ignore[arg-type]
+    training = replace(SMALL, step=step, refit_every=3)  # type: ignore[arg-type]
     whole, stopped = untrained(data), untrained(data)
     train_lran(whole, data, training, checkpoint=tmp_path / "whole.pt", progress=False)
 
-    class Killed(Exception): ...
+    class KilledError(Exception): ...
 
     def kill(record: object) -> None:
-        if getattr(record, "step", 0) == 8:
-            raise Killed
+        if getattr(record, "step", 0) == 5:
+            raise KilledError
 
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         train_lran(stopped, data, training, checkpoint=tmp_path / "run.pt", on_step=kill, progress=False)
     again = untrained(data)
     train_lran(again, data, training, checkpoint=tmp_path / "run.pt", progress=False)
@@ -88,9 +90,9 @@ def test_overfits_one_window() -> None:
     data = Trajectories(np.random.default_rng(0).standard_normal((1, 4, 2)), np.arange(4.0))
     torch.manual_seed(0)
     network = LRAN(LRANConfig(state=2, latent=4, encoder=(32,), decoder=(32,)))
-    training = LRANTraining(latent=4, lengths=(4,), steps=400, batch=1, learning_rate=1e-2)
+    training = LRANTraining(latent=4, lengths=(4,), steps=150, batch=1, learning_rate=1e-2)
     history = train_lran(network, data, training, progress=False)
-    assert history.losses[-1] < 1e-3 * history.losses[0]
+    assert history.losses[-1] < 0.1 * history.losses[0]
 
 
 def test_saved_model_forecasts_the_same(data: Trajectories, tmp_path: Path) -> None:
@@ -106,7 +108,10 @@ def test_spectrum_has_residuals(data: Trajectories) -> None:
     model = LRANModel(SMALL).fit(data)
     residuals = resdmd_residuals(model, duffing(30, 20, seed=2))
     assert residuals.shape == (6,)
-    assert residuals.min() < 0.1  # the constant, at least
+    assert residuals.min() < 0.2  # at least one function is carried along
+    shuffled = np.random.default_rng(0).permutation(data.u.reshape(-1, 2)).reshape(data.u.shape)
+    without_order = Trajectories(shuffled, data.t)  # no dynamics to find
+    assert (resdmd_residuals(model, without_order) > residuals).all()
     assert np.allclose(model.eigenfunctions(data.u[:, 0]), model.encode(data.u[:, 0]) @ model.eigenvectors)
 
 
