@@ -36,9 +36,9 @@ HELD_OUT = 1_000_000
 
 SYSTEMS = {
     "duffing": LRANTraining(
-        latent=16, centres=1000, kind="thin_plate", centres_among="first states", start_times=31, horizon=40, copies=2,
-        symmetry="sign", lengths=(41,), decay=0.85, balance=0.0, state_floor=1.0, trained="decoder", encoder=(64, 64),
-        decoder=(64, 64), batch=128, steps=4000,
+        latent=16, centres=1000, kind="thin_plate", centres_among="first states", start_times=31, ridge=1e-12,
+        horizon=40, copies=2, symmetry="sign", lengths=(41,), decay=0.8, balance=0.0, state_floor=1.0, trained="decoder", encoder=(64, 64),
+        decoder=(64, 64), batch=128, steps=2500,
     ),
     "ks": LRANTraining(
         latent=256, centres=2000, kind="gaussian", width=0.6, ridge=1e-9, horizon=25, copies=10,
@@ -99,7 +99,7 @@ class Config:
     trajectories: int | None = None
     """Trajectories trained on: by default 3,000 of 50 steps (Duffing) or 20 of 499 (ks)."""
     fitted: int | None = None
-    """Trajectories that the start is fitted to; default at most 1,000."""
+    """Trajectories that the start is fitted to; default at most 2,000."""
     device: str = "cpu"
     """cpu or cuda."""
     weights: Path | None = None
@@ -181,7 +181,7 @@ def unseen(system: System, *, seed: int = 0, fast: bool = False) -> Trajectories
 def fresh(config: Config, training: LRANTraining, data: Trajectories) -> tuple[LRAN, float]:
     """Return the network at its start, and the seconds that the classical model took."""
     began = time.perf_counter()
-    network = fresh_network(data[: config.fitted or 1000], training)
+    network = fresh_network(data[: config.fitted or 2000], training)
     if config.weights is not None:
         load_weights(network, config.weights)
     return network, time.perf_counter() - began
