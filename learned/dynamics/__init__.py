@@ -9,6 +9,7 @@ from conjugo.learned.dynamics.edmd import EDMD
 from conjugo.learned.dynamics.kernel_edmd import KernelEDMD, NystromFeatures
 from conjugo.learned.dynamics.measures import nearest, nrmse, wrong_basin
 from conjugo.learned.dynamics.model import Diagnostics, LinearModel, Model
+from conjugo.learned.dynamics.multi_kernel import MultiKernelReconstruction, WithReconstruction
 from conjugo.learned.dynamics.resdmd import pseudospectrum, resdmd_residuals
 
 __all__ = [
@@ -20,11 +21,13 @@ __all__ = [
     "KernelEDMD",
     "LinearModel",
     "Model",
+    "MultiKernelReconstruction",
     "NystromFeatures",
     "OnModes",
     "Polynomials",
     "Radial",
     "Reduced",
+    "WithReconstruction",
     "nearest",
     "nrmse",
     "pseudospectrum",

@@ -214,8 +214,9 @@ class LinearModel(ABC):
         """Of K, (d,): discrete time, largest modulus first, of a pair the one above the real axis first."""
         if "_eigen" in self.__dict__:
             return self._eigen[0]
-        values: NDArray[np.complex128] = scipy.linalg.eigvals(self.K).astype(np.complex128)
-        return values[_order(values)]
+        values = scipy.linalg.eigvals(self.K).astype(np.complex128)
+        ordered: NDArray[np.complex128] = values[_order(values)]
+        return ordered
 
     @property
     def exponents(self) -> NDArray[np.complex128]:

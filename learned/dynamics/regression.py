@@ -143,7 +143,9 @@ class Ridge:
         keep = np.ones(len(shifted), dtype=bool)
         if ridge == 0:
             keep = np.arange(len(shifted)) >= len(shifted) - self.rank
-        return np.divide(1.0, shifted, out=np.zeros_like(shifted), where=keep & (shifted > 0))
+        weights: NDArray[np.float64] = np.zeros_like(shifted)
+        np.divide(1.0, shifted, out=weights, where=keep & (shifted > 0))
+        return weights
 
     def gcv(self, ridge: float) -> float:
         """Generalised cross-validation score of a ridge; the lowest is the best.
