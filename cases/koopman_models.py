@@ -37,6 +37,8 @@ class Row:
     """Steps between two returns to the state space; None: encoded once."""
     copies: int = 1
     """Times that the training data are taken, moved by random symmetries after the first (`symmetric_copies`)."""
+    steps: int = 10
+    """Steps of the Duffing equation's training trajectories."""
     needs: str = ""
     """A package that has to be installed."""
 
@@ -61,14 +63,19 @@ def thin_plate(seed: int) -> EDMD:
     return EDMD(Radial(1000, "thin_plate", seed=seed))
 
 
+def spread_thin_plate(seed: int) -> EDMD:
+    """1,500 thin-plate splines about centres that cover the phase plane evenly."""
+    return EDMD(Radial(1500, "thin_plate", choice="farthest", seed=seed))
+
+
 def gaussians(seed: int) -> EDMD:
     """The 303 observables that are reduced: Gaussians of width 1, over-specified."""
     return EDMD(Radial(300, "gaussian", seed=seed))
 
 
 def radial_2000(seed: int) -> EDMD:
-    """The 2,000 Gaussians of the Kuramoto-Sivashinsky table."""
-    return EDMD(Radial(2000, "gaussian", 0.6, relative=True, seed=seed), ridge=1e-9)
+    """The 2,000 Gaussians of the Kuramoto-Sivashinsky table, of 24 proper orthogonal coefficients."""
+    return EDMD(OnModes(24, Radial(2000, "gaussian", 0.7, relative=True, choice="random", seed=seed)), ridge=1e-9)
 
 
 DUFFING: dict[str, Row] = {
@@ -77,6 +84,8 @@ DUFFING: dict[str, Row] = {
     "EDMD Chebyshev deg 5": Row(build=lambda seed: EDMD(Polynomials(5))),
     "EDMD thin-plate 1,000": Row(build=thin_plate),
     "balanced 16 of thin-plate": Row(build=lambda seed: Reduced(thin_plate(seed), 16, horizon=40)),
+    "EDMD thin-plate 1,500, spread": Row(build=spread_thin_plate, steps=50),
+    "balanced 16 of it": Row(build=lambda seed: Reduced(spread_thin_plate(seed), 16, horizon=40), steps=50),
     "EDMD Gaussian 303": Row(build=gaussians),
     "balanced 8 of Gaussian": Row(build=lambda seed: Reduced(gaussians(seed), 8)),
     "POD of features 8": Row(build=lambda seed: Reduced(gaussians(seed), 8, method="energy")),
@@ -86,11 +95,12 @@ DUFFING: dict[str, Row] = {
     ),
     "relifted EDMD deg 9": Row(build=lambda seed: EDMD(Polynomials(9)), reencode=1),
 }
-"""Rows of the Duffing table, on trajectories of `duffing(1000, 10)`; the balanced pair also on `duffing(1000, 50)`."""
+"""Rows of the Duffing table, each on `duffing(1000, row.steps)`."""
 
 KURAMOTO_SIVASHINSKY: dict[str, Row] = {
     "persistence": Row(build=lambda seed: Persistence()),
     "DMD": Row(build=lambda seed: DMD()),
+    "PyDMD rank 24": Row(build=lambda seed: PyDMD(24), needs="pydmd"),
     "EDMD POD16 quadratic": Row(build=lambda seed: EDMD(OnModes(16, Polynomials(2)))),
     "EDMD Gaussian 2,000": Row(build=radial_2000),
     "kooplearn Nystrom RRR 500": Row(

@@ -121,7 +121,7 @@ class Ridge:
         eps = np.finfo(np.float64).eps
         self.unit = float(np.trace(found.G)) / q
         self.rank = int(np.sum(self.values > q * eps * largest))
-        self.condition = largest / max(float(self.values[0]), eps * largest) if largest > 0 else float("inf")
+        self.condition = float(largest / max(float(self.values[0]), eps * largest)) if largest > 0 else float("inf")
 
     def solve(self, right: NDArray[np.float64], ridge: float) -> NDArray[np.float64]:
         """Return (G + ridge unit I)^{-1} right, on the numerical range of G where the ridge is zero.

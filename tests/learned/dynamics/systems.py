@@ -14,7 +14,7 @@ A, B, C = 0.9, 0.5, 0.7
 def follow(step: NDArray[np.float64], x0: NDArray[np.float64], steps: int, dt: float = 1.0) -> Trajectories:
     """Trajectories of x' = x step."""
     u = np.stack([x0 @ np.linalg.matrix_power(step, k) for k in range(steps + 1)], axis=1)
-    return Trajectories(u, dt * np.arange(steps + 1))
+    return Trajectories(u, dt * np.arange(steps + 1.0))
 
 
 def quadratic(count: int, steps: int, *, seed: int = 0, dt: float = 0.5) -> Trajectories:
@@ -24,4 +24,4 @@ def quadratic(count: int, steps: int, *, seed: int = 0, dt: float = 0.5) -> Traj
     for _ in range(steps):
         x = np.stack([A * x[:, 0], B * x[:, 1] + (A**2 - B) * C * x[:, 0] ** 2], axis=1)
         states.append(x)
-    return Trajectories(np.stack(states, axis=1), dt * np.arange(steps + 1))
+    return Trajectories(np.stack(states, axis=1), dt * np.arange(steps + 1.0))
