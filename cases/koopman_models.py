@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from conjugo.learned.dynamics import (
     DMD,
     EDMD,
+    ForecastEDMD,
     LinearModel,
     OnModes,
     Polynomials,
@@ -68,6 +69,11 @@ def spread_thin_plate(seed: int) -> EDMD:
     return EDMD(Radial(1500, "thin_plate", choice="farthest", seed=seed))
 
 
+def forecasts(seed: int) -> Reduced:
+    """Sixteen dimensions of 40 steps' forecasts by polynomials of degree 9."""
+    return Reduced(ForecastEDMD(EDMD(Polynomials(9)), 40), 16, horizon=40)
+
+
 def gaussians(seed: int) -> EDMD:
     """The 303 observables that are reduced: Gaussians of width 1, over-specified."""
     return EDMD(Radial(300, "gaussian", seed=seed))
@@ -86,6 +92,7 @@ DUFFING: dict[str, Row] = {
     "balanced 16 of thin-plate": Row(build=lambda seed: Reduced(thin_plate(seed), 16, horizon=40)),
     "EDMD thin-plate 1,500, spread": Row(build=spread_thin_plate, steps=50),
     "balanced 16 of it": Row(build=lambda seed: Reduced(spread_thin_plate(seed), 16, horizon=40), steps=50),
+    "balanced 16 of forecasts by deg 9": Row(build=forecasts, steps=50),
     "EDMD Gaussian 303": Row(build=gaussians),
     "balanced 8 of Gaussian": Row(build=lambda seed: Reduced(gaussians(seed), 8)),
     "POD of features 8": Row(build=lambda seed: Reduced(gaussians(seed), 8, method="energy")),

@@ -222,8 +222,7 @@ class LinearModel(ABC):
     def exponents(self) -> NDArray[np.complex128]:
         """log(eigenvalues) / dt, (d,): continuous time; -inf for an eigenvalue of zero."""
         with np.errstate(divide="ignore"):
-            result: NDArray[np.complex128] = np.log(self.eigenvalues) / self.dt
-        return result
+            return np.asarray(np.log(self.eigenvalues) / self.dt, dtype=np.complex128)
 
     @cached_property
     def _eigen(self) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:

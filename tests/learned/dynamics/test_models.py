@@ -13,6 +13,7 @@ from tests.learned.dynamics.systems import A, B, C, follow, quadratic
 from conjugo.learned.dynamics import (
     DMD,
     EDMD,
+    ForecastEDMD,
     Identity,
     KernelEDMD,
     LinearModel,
@@ -20,6 +21,7 @@ from conjugo.learned.dynamics import (
     OnModes,
     Polynomials,
     Radial,
+    Reduced,
     nearest,
     nrmse,
 )
@@ -229,3 +231,22 @@ def test_bad_initial_states_are_refused() -> None:
         model.encode(np.full((1, 2), np.inf))
     with pytest.raises(ValueError, match="z has shape"):
         model.decode(np.zeros((1, 3)))
+
+
+def test_forecasts_as_observables_are_a_companion_matrix() -> None:
+    """x, f(x), f^2(x) of the quadratic map obey the recurrence with roots A, B and A^2, and so do their forecasts."""
+    train, test = quadratic(60, 6), quadratic(20, 12, seed=9)
+    model = ForecastEDMD(EDMD(Polynomials(2), ridge=0.0), 2, ridge=0.0).fit(train)
+    for known in (A, B, A**2):
+        assert abs(model.eigenvalues[nearest(model.eigenvalues, known)] - known) < 1e-6
+    np.testing.assert_allclose(model.predict(test.u[:, 0], 12), test.u, atol=1e-8)
+    with pytest.raises(ValueError, match="length = 0"):
+        ForecastEDMD(EDMD(Polynomials(2)), 0)
+
+
+def test_few_dimensions_of_forecasts_meet_the_gates_on_duffing() -> None:
+    """Ten steps, 16 dimensions, K alone: at most .01."""
+    train, test = duffing(200, 20, seed=0), duffing(100, 10, seed=1)
+    model = Reduced(ForecastEDMD(EDMD(Polynomials(9)), 10), 16, horizon=10).fit(train)
+    assert model.K.shape == (16, 16)
+    assert nrmse(model.predict(test.u[:, 0], 10), test.u, 10) < 0.01
