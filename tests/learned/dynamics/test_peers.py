@@ -1,4 +1,4 @@
-"""Other libraries behind our interface: the same pairs, the same answers."""
+"""Other libraries behind our interface: the same pairs, the same answers. Slow: their imports take seconds."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import pytest
 from conjugo.learned.dynamics import DMD, nrmse
 from conjugo.learned.dynamics.peers import Kooplearn, PyDMD
 from conjugo.pde.evolution import duffing
+
+pytestmark = pytest.mark.slow
 
 
 def test_pydmd_is_our_dmd() -> None:
