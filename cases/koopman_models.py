@@ -81,7 +81,7 @@ def gaussians(seed: int) -> EDMD:
 
 def radial_2000(seed: int) -> EDMD:
     """The 2,000 Gaussians of the Kuramoto-Sivashinsky table, of 24 proper orthogonal coefficients."""
-    return EDMD(OnModes(24, Radial(2000, "gaussian", 0.7, relative=True, choice="random", seed=seed)), ridge=1e-9)
+    return EDMD(OnModes(24, Radial(2000, "gaussian", 0.7, relative=True, choice="farthest", seed=seed)), ridge=1e-9)
 
 
 DUFFING: dict[str, Row] = {
@@ -114,7 +114,7 @@ KURAMOTO_SIVASHINSKY: dict[str, Row] = {
         build=lambda seed: Kooplearn(500, centres=2000, width=8.0, seed=seed), needs="kooplearn"
     ),
     "relifted Gaussian 2,000": Row(build=radial_2000, reencode=1),
-    "relifted Gaussian 2,000, 10 x symmetry": Row(build=radial_2000, reencode=1, copies=10),
+    "relifted Gaussian 2,000, 6 x symmetry": Row(build=radial_2000, reencode=1, copies=6),
 }
 """Rows of the Kuramoto-Sivashinsky table, on `kuramoto_sivashinsky(20, 499)`."""
 
