@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from conjugo.learned.dynamics import (
     DMD,
     EDMD,
+    ForecastEDMD,
     LinearModel,
     OnModes,
     Polynomials,
@@ -37,6 +38,8 @@ class Row:
     """Steps between two returns to the state space; None: encoded once."""
     copies: int = 1
     """Times that the training data are taken, moved by random symmetries after the first (`symmetric_copies`)."""
+    steps: int = 10
+    """Steps of the Duffing equation's training trajectories."""
     needs: str = ""
     """A package that has to be installed."""
 
@@ -56,9 +59,29 @@ class Persistence(LinearModel):
         return x
 
 
+class OfCopies(EDMD):
+    """Extended dynamic mode decomposition of the data and copies of them moved by symmetries (`symmetric_copies`)."""
+
+    copies: int = 1
+
+    def fit(self, trajectories: Trajectories) -> Self:
+        """Learn from trajectories of the Kuramoto-Sivashinsky equation."""
+        return super().fit(symmetric_copies(trajectories, self.copies))
+
+
 def thin_plate(seed: int) -> EDMD:
     """The 1,000 thin-plate splines of the Duffing table."""
     return EDMD(Radial(1000, "thin_plate", seed=seed))
+
+
+def spread_thin_plate(seed: int) -> EDMD:
+    """1,500 thin-plate splines about centres that cover the phase plane evenly."""
+    return EDMD(Radial(1500, "thin_plate", choice="farthest", seed=seed))
+
+
+def forecasts(seed: int) -> Reduced:
+    """Sixteen dimensions of 40 steps' forecasts by polynomials of degree 9."""
+    return Reduced(ForecastEDMD(EDMD(Polynomials(9)), 40), 16, horizon=40)
 
 
 def gaussians(seed: int) -> EDMD:
@@ -67,8 +90,16 @@ def gaussians(seed: int) -> EDMD:
 
 
 def radial_2000(seed: int) -> EDMD:
-    """The 2,000 Gaussians of the Kuramoto-Sivashinsky table."""
-    return EDMD(Radial(2000, "gaussian", 0.6, relative=True, seed=seed), ridge=1e-9)
+    """The 2,000 Gaussians of the Kuramoto-Sivashinsky table, of 24 proper orthogonal coefficients."""
+    return EDMD(OnModes(24, Radial(2000, "gaussian", 0.7, relative=True, choice="farthest", seed=seed)), ridge=1e-9)
+
+
+def ks_forecasts(seed: int) -> Reduced:
+    """256 dimensions of 20 steps' forecasts by the 2,000 Gaussians, themselves of six symmetric copies of the data."""
+    large = radial_2000(seed)
+    relifted = OfCopies(large.dictionary, ridge=large.ridge)
+    relifted.copies = 6
+    return Reduced(ForecastEDMD(relifted, 20), 256, horizon=20)
 
 
 DUFFING: dict[str, Row] = {
@@ -77,6 +108,9 @@ DUFFING: dict[str, Row] = {
     "EDMD Chebyshev deg 5": Row(build=lambda seed: EDMD(Polynomials(5))),
     "EDMD thin-plate 1,000": Row(build=thin_plate),
     "balanced 16 of thin-plate": Row(build=lambda seed: Reduced(thin_plate(seed), 16, horizon=40)),
+    "EDMD thin-plate 1,500, spread": Row(build=spread_thin_plate, steps=50),
+    "balanced 16 of it": Row(build=lambda seed: Reduced(spread_thin_plate(seed), 16, horizon=40), steps=50),
+    "balanced 16 of forecasts by deg 9": Row(build=forecasts, steps=50),
     "EDMD Gaussian 303": Row(build=gaussians),
     "balanced 8 of Gaussian": Row(build=lambda seed: Reduced(gaussians(seed), 8)),
     "POD of features 8": Row(build=lambda seed: Reduced(gaussians(seed), 8, method="energy")),
@@ -86,18 +120,20 @@ DUFFING: dict[str, Row] = {
     ),
     "relifted EDMD deg 9": Row(build=lambda seed: EDMD(Polynomials(9)), reencode=1),
 }
-"""Rows of the Duffing table, on trajectories of `duffing(1000, 10)`; the balanced pair also on `duffing(1000, 50)`."""
+"""Rows of the Duffing table, each on `duffing(1000, row.steps)`."""
 
 KURAMOTO_SIVASHINSKY: dict[str, Row] = {
     "persistence": Row(build=lambda seed: Persistence()),
     "DMD": Row(build=lambda seed: DMD()),
+    "PyDMD rank 24": Row(build=lambda seed: PyDMD(24), needs="pydmd"),
     "EDMD POD16 quadratic": Row(build=lambda seed: EDMD(OnModes(16, Polynomials(2)))),
     "EDMD Gaussian 2,000": Row(build=radial_2000),
+    "balanced 256 of forecasts, 6 x symmetry": Row(build=ks_forecasts),
     "kooplearn Nystrom RRR 500": Row(
         build=lambda seed: Kooplearn(500, centres=2000, width=8.0, seed=seed), needs="kooplearn"
     ),
     "relifted Gaussian 2,000": Row(build=radial_2000, reencode=1),
-    "relifted Gaussian 2,000, 10 x symmetry": Row(build=radial_2000, reencode=1, copies=10),
+    "relifted Gaussian 2,000, 6 x symmetry": Row(build=radial_2000, reencode=1, copies=6),
 }
 """Rows of the Kuramoto-Sivashinsky table, on `kuramoto_sivashinsky(20, 499)`."""
 

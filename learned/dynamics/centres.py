@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-type Choice = Literal["kmeans", "random"]
+type Choice = Literal["kmeans", "random", "farthest"]
 """How centres are chosen."""
 
 SAMPLE = 20
@@ -43,8 +43,9 @@ def centres_of(
         States.
     count : int
         Number of centres.
-    choice : {"kmeans", "random"}
-        Centres of clusters by Lloyd's sweeps from random states, or the random states themselves.
+    choice : {"kmeans", "random", "farthest"}
+        Centres of clusters by Lloyd's sweeps from random states; the random states themselves; or each the state
+        farthest from those before it, which covers what the data reach evenly, however often they go there.
     seed : int
         Of the random states.
     sweeps : int
@@ -62,7 +63,8 @@ def centres_of(
 
     References
     ----------
-    .. [1] S. P. Lloyd, Least squares quantization in PCM, IEEE Trans. Inf. Theory 28 (1982), section V.
+    .. [1] T. F. Gonzalez, Clustering to minimize the maximum intercluster distance, Theor. Comput. Sci. 38 (1985).
+    .. [2] S. P. Lloyd, Least squares quantization in PCM, IEEE Trans. Inf. Theory 28 (1982), section V.
 
     Examples
     --------
@@ -72,6 +74,8 @@ def centres_of(
     [0.1, 5.1]
     """
     rng = np.random.default_rng(seed)
+    if choice == "farthest":
+        return _spread(x, count, int(rng.integers(len(x))))
     sample = x if len(x) <= SAMPLE * count else x[rng.permutation(len(x))[: SAMPLE * count]]
     states = np.unique(sample, axis=0)
     if count < 1 or len(states) < count:
@@ -80,7 +84,7 @@ def centres_of(
     if choice == "random":
         return centres
     if choice != "kmeans":
-        raise ValueError(f"centres {choice!r}: expected 'kmeans' or 'random'")
+        raise ValueError(f"centres {choice!r}: expected 'kmeans', 'random' or 'farthest'")
     for _ in range(sweeps):
         label = np.argmin(squared_distances(sample, centres), axis=1)
         members = np.bincount(label, minlength=count)
@@ -88,3 +92,15 @@ def centres_of(
         filled = members > 0  # an empty cluster keeps its centre
         centres[filled] = sums[filled] / members[filled, None]
     return centres
+
+
+def _spread(x: NDArray[np.float64], count: int, first: int) -> NDArray[np.float64]:
+    """Gonzalez's centres, from a first one."""
+    chosen = [first]
+    nearest = np.full(len(x), np.inf)
+    for _ in range(count - 1):
+        np.minimum(nearest, np.sum((x - x[chosen[-1]]) ** 2, axis=1), out=nearest)
+        chosen.append(int(np.argmax(nearest)))
+        if nearest[chosen[-1]] == 0:
+            raise ValueError(f"{count} centres of {len(chosen) - 1} different states: expected at most as many centres")
+    return x[chosen]

@@ -85,4 +85,5 @@ class DMD(LinearModel):
         return self._learned(K, modes.T, system.found.G, dt=dt, found=found)
 
     def _encode(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        return x @ self._modes
+        z: NDArray[np.float64] = x @ self._modes
+        return z

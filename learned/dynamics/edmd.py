@@ -88,11 +88,12 @@ class EDMD(LinearModel):
         """
         u, dt = checked_states(trajectories)
         ridge = self._validated(u, dt) if self.ridge == "validation" else self.ridge
-        self._features = deepcopy(self.dictionary).fit(u.reshape(-1, u.shape[2]))
+        self._features = deepcopy(self.dictionary).fit(u[:, :-1].reshape(-1, u.shape[2]))
         found = self._gathered(u)
         system = Ridge(found)
         if isinstance(ridge, str):
-            ridge = min(GRID, key=system.gcv)
+            scores = [system.gcv(candidate) for candidate in GRID]
+            ridge = GRID[int(np.argmin(scores))]
             logger.info("ridge %.1e by generalised cross-validation", ridge)
         return self._solved(system, ridge, dt)
 
@@ -123,7 +124,7 @@ class EDMD(LinearModel):
             raise ValueError("ridge = 'validation' with one trajectory: expected two or more, or ridge='gcv'")
         trial = EDMD(self.dictionary)
         train, test = u[:-held], u[-held:]
-        trial._features = deepcopy(self.dictionary).fit(train.reshape(-1, u.shape[2]))
+        trial._features = deepcopy(self.dictionary).fit(train[:, :-1].reshape(-1, u.shape[2]))
         system = Ridge(trial._gathered(train))
         steps = min(self.horizon, u.shape[1] - 1)
         scores = []

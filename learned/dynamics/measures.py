@@ -51,7 +51,8 @@ def nrmse(
     with np.errstate(over="ignore", invalid="ignore"):
         errors = np.sum((prediction - truth) ** 2, axis=pooled)
         result: NDArray[np.float64] = np.sqrt(errors / np.sum(truth**2, axis=pooled))
-    return result[places]
+    chosen: NDArray[np.float64] = result[places]
+    return chosen
 
 
 def wrong_basin(prediction: NDArray[np.float64], truth: NDArray[np.float64]) -> float:

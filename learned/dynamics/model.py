@@ -214,15 +214,15 @@ class LinearModel(ABC):
         """Of K, (d,): discrete time, largest modulus first, of a pair the one above the real axis first."""
         if "_eigen" in self.__dict__:
             return self._eigen[0]
-        values: NDArray[np.complex128] = scipy.linalg.eigvals(self.K).astype(np.complex128)
-        return values[_order(values)]
+        values = scipy.linalg.eigvals(self.K).astype(np.complex128)
+        ordered: NDArray[np.complex128] = values[_order(values)]
+        return ordered
 
     @property
     def exponents(self) -> NDArray[np.complex128]:
         """log(eigenvalues) / dt, (d,): continuous time; -inf for an eigenvalue of zero."""
         with np.errstate(divide="ignore"):
-            result: NDArray[np.complex128] = np.log(self.eigenvalues) / self.dt
-        return result
+            return np.asarray(np.log(self.eigenvalues) / self.dt, dtype=np.complex128)
 
     @cached_property
     def _eigen(self) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:

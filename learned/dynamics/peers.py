@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from importlib import import_module
 from typing import Any, Self
 
 import numpy as np
@@ -56,17 +57,16 @@ class PyDMD(LinearModel):
         PyDMD
             This model, fitted.
         """
-        from pydmd import DMD
-
         u, dt = checked_states(trajectories)
         n = u.shape[2]
         x, y = u[:, :-1].reshape(-1, n), u[:, 1:].reshape(-1, n)
-        self.model = DMD(svd_rank=self.rank, **self.options)
-        self.model.fit(x.T, y.T)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of its syntax, and of the data's condition, which `diagnostics` has
+            self.model = import_module("pydmd").DMD(svd_rank=self.rank, **self.options)
+            self.model.fit(x.T, y.T)
         step = np.real(self.model.predict(np.eye(n))).T
         gram = x.T @ x / len(x)
-        rank = len(self.model.eigs)
-        # columns beyond the modes' rank are zero by construction, not by the data
+        rank = len(self.model.eigs)  # beyond it the step's columns are zero by construction, not by the data
         found = Diagnostics(rank, rank, float(np.linalg.cond(gram)), 0.0, len(x))
         return self._learned(step, np.eye(n), gram, dt=dt, found=found)
 
@@ -142,12 +142,10 @@ class Kooplearn(LinearModel):
         Kooplearn
             This model, fitted.
         """
-        from kooplearn.kernel import NystroemKernelRidge
-
         u, dt = checked_states(trajectories)
         count, _, n = u.shape
         flat = np.ascontiguousarray(u.transpose(1, 0, 2)).reshape(-1, n)
-        self.model = NystroemKernelRidge(
+        self.model = import_module("kooplearn.kernel").NystroemKernelRidge(
             n_components=self.rank, lag_time=count, kernel="rbf", gamma=0.5 / self.width**2, alpha=self.alpha,
             n_centers=self.centres, reduced_rank=self.reduced_rank, random_state=self.seed, eigen_solver="dense",
         )  # fmt: skip
@@ -167,7 +165,8 @@ class Kooplearn(LinearModel):
         return self._learned(K, system.solve(system.found.X, RIDGE), system.found.G, dt=dt, found=found)
 
     def _encode(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        return radial(squared_distances(x, self._centres), "gaussian", self.width) @ self._U
+        z: NDArray[np.float64] = radial(squared_distances(x, self._centres), "gaussian", self.width) @ self._U
+        return z
 
     def _forecast(self, x: NDArray[np.float64], steps: int, reencode: int | None) -> NDArray[np.float64]:
         """kooplearn's own decoding: the state after a latent one, by the centres' successors."""

@@ -121,7 +121,7 @@ class Ridge:
         eps = np.finfo(np.float64).eps
         self.unit = float(np.trace(found.G)) / q
         self.rank = int(np.sum(self.values > q * eps * largest))
-        self.condition = largest / max(float(self.values[0]), eps * largest) if largest > 0 else float("inf")
+        self.condition = float(largest / max(float(self.values[0]), eps * largest)) if largest > 0 else float("inf")
 
     def solve(self, right: NDArray[np.float64], ridge: float) -> NDArray[np.float64]:
         """Return (G + ridge unit I)^{-1} right, on the numerical range of G where the ridge is zero.
@@ -143,7 +143,9 @@ class Ridge:
         keep = np.ones(len(shifted), dtype=bool)
         if ridge == 0:
             keep = np.arange(len(shifted)) >= len(shifted) - self.rank
-        return np.divide(1.0, shifted, out=np.zeros_like(shifted), where=keep & (shifted > 0))
+        weights: NDArray[np.float64] = np.zeros_like(shifted)
+        np.divide(1.0, shifted, out=weights, where=keep & (shifted > 0))
+        return weights
 
     def gcv(self, ridge: float) -> float:
         """Generalised cross-validation score of a ridge; the lowest is the best.

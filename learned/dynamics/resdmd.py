@@ -65,7 +65,9 @@ def resdmd_residuals(model: Model, trajectories: Trajectories) -> NDArray[np.flo
         phi = model.eigenfunctions(block.reshape(-1, n)).reshape(*block.shape[:2], -1)
         errors += np.sum(np.abs(phi[:, 1:] - values * phi[:, :-1]) ** 2, axis=(0, 1))
         squares += np.sum(np.abs(phi[:, :-1]) ** 2, axis=(0, 1))
-    return np.sqrt(np.divide(errors, squares, out=np.full(len(values), np.inf), where=squares > 0))
+    ratios = np.full(len(values), np.inf)
+    np.divide(errors, squares, out=ratios, where=squares > 0)
+    return np.sqrt(ratios)
 
 
 def pseudospectrum(
