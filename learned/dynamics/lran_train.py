@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from conjugo.learned.dynamics.balanced import Reduced
+from conjugo.learned.dynamics.centres import Choice
 from conjugo.learned.dynamics.closed_form import RefitBatches
 from conjugo.learned.dynamics.dictionaries import Radial
 from conjugo.learned.dynamics.dmd import DMD
@@ -78,7 +79,7 @@ class LRANTraining:
     centres: int = 1000
     kind: Kind = "thin_plate"
     width: float = 1.0
-    choice: Literal["kmeans", "random"] = "kmeans"
+    choice: Choice = "kmeans"
     centres_among: Literal["all states", "first states"] = "all states"
     ridge: float = RIDGE
     horizon: int = 40

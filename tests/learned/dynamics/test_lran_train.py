@@ -40,7 +40,7 @@ def test_training_beats_its_start_on_unseen_trajectories() -> None:
     before = LRANModel().adopt(network, data).predict(test.u[:, 0], 15)
     train_lran(network, data, training, progress=False)
     after = LRANModel().adopt(network, data).predict(test.u[:, 0], 15)
-    steps = np.arange(1, 16)
+    steps = range(1, 16)
     assert nrmse(after, test.u, steps).mean() < 0.9 * nrmse(before, test.u, steps).mean()
 
 
