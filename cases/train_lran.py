@@ -121,10 +121,10 @@ def main(config: Config) -> Path:
     training, data, test = prepared(config)
     run = Run("train_lran", config, config.folder)
     network, fit_seconds = fresh(config, training, data)
-    parameters = sum(p.numel() for p in network.parameters())
-    print(f"{config.system}: d = {training.latent}, {parameters:,} parameters, start in {seconds(fit_seconds)}")
+    print(f"{config.system}: d = {training.latent}, start in {seconds(fit_seconds)}")
     before = scores(config.system, LRANModel().adopt(network, data[:50]), test)
     history = train_lran(network, data, training, checkpoint=config.checkpoint)
+    parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
     model = LRANModel().adopt(network.cpu(), data[:50])
     after = scores(config.system, model, test)
     rows: list[dict[str, Any]] = [
