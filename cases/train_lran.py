@@ -36,9 +36,9 @@ HELD_OUT = 1_000_000
 
 SYSTEMS = {
     "duffing": LRANTraining(
-        latent=16, centres=1000, kind="thin_plate", centres_among="first states", start_times=31, ridge=1e-12,
-        horizon=40, copies=2, symmetry="sign", lengths=(41,), decay=0.8, balance=0.0, state_floor=1.0, trained="decoder",
-        encoder=(64, 64), decoder=(64, 64), batch=128, steps=2500,
+        latent=16, centres=1500, kind="thin_plate", centres_among="first states", start_times=31, ridge=1e-12,
+        horizon=40, copies=2, symmetry="sign", lengths=(41,), decay=0.82, balance=0.0, state_floor=1.0,
+        trained="decoder", encoder=(64, 64), decoder=(64, 64), batch=128, steps=2500,
     ),
     "ks": LRANTraining(
         latent=256, centres=2000, kind="gaussian", width=0.7, choice="farthest", ridge=1e-9, horizon=25, copies=10,

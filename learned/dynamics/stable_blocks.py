@@ -44,7 +44,8 @@ class StableBlocks(nn.Module):
         r = torch.sigmoid(self.modulus[self.reals :])
         cos, sin = r * torch.cos(self.angle), r * torch.sin(self.angle)
         pairs = torch.stack([torch.stack([cos, sin], -1), torch.stack([-sin, cos], -1)], -2)
-        return torch.block_diag(*real.reshape(-1, 1, 1), *pairs)
+        matrix: Tensor = torch.block_diag(*real.reshape(-1, 1, 1), *pairs)  # type: ignore[no-untyped-call]
+        return matrix
 
     @torch.no_grad()
     def set(self, eigenvalues: Tensor) -> None:
