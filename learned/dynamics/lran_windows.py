@@ -33,7 +33,7 @@ class Curriculum:
     Examples
     --------
     >>> curriculum = Curriculum.even((5, 10, 20), steps=300)
-    >>> [curriculum(step) for step in (0, 99, 100, 299)]
+    >>> [curriculum(step) for step in (0, 74, 75, 150)]
     [5, 5, 10, 20]
     """
 
