@@ -22,6 +22,7 @@ from conjugo.learned.training.devices import find_device
 from conjugo.learned.training.files import write_whole
 
 MODELS: dict[str, str] = {
+    "LRAN": "conjugo.learned.dynamics.lran:LRAN",
     "DirectionNet": "conjugo.learned.preconditioners.dcdm:DirectionNet",
     "MultilevelNet": "conjugo.learned.preconditioners.multilevel:MultilevelNet",
     "ResidualOperator": "conjugo.learned.operators.residual_operator:ResidualOperator",

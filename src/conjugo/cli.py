@@ -25,6 +25,8 @@ COMMANDS = {
     "operator-navier-stokes": ("operator_navier_stokes", "turbulence ten steps ahead: operators beside a coarse solver"),
     "bench-lsm": ("bench_operator", "a training step of the Latent Spectral Model in ten ways (extra learned)"),
     "warm-start": ("warm_start", "what a learned first guess saves, or loses, inside four solvers (extra learned)"),
+    "koopman-duffing": ("koopman_duffing", "linear models of the Duffing equation: errors, eigenfunctions, spectra"),
+    "koopman-ks": ("koopman_ks", "forecasts of the Kuramoto-Sivashinsky equation by linear models"),
     "warmup": ("warmup", "compile the kernels once, so that later runs start at once"),
 }
 """Sub-command: its module in `conjugo.cases`, and a line of help; `train` has modules of its own in `TRAINING`."""
@@ -34,6 +36,7 @@ TRAINING: dict[str, tuple[str, str]] = {
     "multigrid": ("train_multigrid", "the set-up network of the learned V-cycle"),
     "operator": ("train_operator", "neural operators for Darcy flow and for the vorticity equation"),
     "basis": ("train_basis", "a network that proposes local coarse vectors for enriched multigrid"),
+    "lran": ("train_lran", "a linearly recurrent autoencoder of the Duffing or the Kuramoto-Sivashinsky equation"),
 }
 """Name for `conjugo train`: its module in `conjugo.cases`, and a line of help."""
 
@@ -41,6 +44,7 @@ TRAINING: dict[str, tuple[str, str]] = {
 def usage() -> str:
     """Return the list of commands."""
     lines = [f"  conjugo {name:<23}{summary}" for name, (_, summary) in COMMANDS.items()]
+    lines = [f"  conjugo {name:<17}{summary}" for name, (_, summary) in COMMANDS.items()]
     head = f"conjugo {conjugo.__version__}: classical and learned solvers for partial differential equations"
     tail = "Each takes --help, and all but warmup take --fast. Results go to runs/<case>/<time>/."
     return "\n".join([head, "", *lines, "", tail])
