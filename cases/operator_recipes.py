@@ -113,7 +113,7 @@ def darcy_ours(form: Literal["correction", "faces"]) -> Callable[..., Prepared]:
 
 
 def vorticity_ours(base: str) -> Callable[..., Prepared]:
-    """Train our attention model: moved by the 256 symmetries, one step with noise first, roll-outs later."""
+    """Train our attention model, moved by the 256 symmetries: one step with noise first, roll-outs later."""
 
     def prepare(train: Trajectories, validation: Trajectories, request: Request) -> Prepared:
         torch.manual_seed(request.seed)
@@ -122,11 +122,12 @@ def vorticity_ours(base: str) -> Callable[..., Prepared]:
             sizes |= {"refine": 2, "dt": 0.0125}
         model = VorticityAttention(VorticityAttentionConfig(base=base, **sizes)).to(request.device)  # type: ignore[arg-type]
         model.measure(train.u)
-        plan = [(0, 1), (int(0.6 * request.steps), 2), (int(0.85 * request.steps), 4)]
-        unroll = list(dict(plan).items())  # a run of a few steps has entries that coincide
-        batches = vorticity_batches(
-            train, request.batch, request.seed, unroll=unroll, noise=0.01, device=request.device
-        )
+        if base == "spectral":  # solved once for every frame; the network sees true pasts only
+            options: dict[str, Any] = {"base": model.base}
+        else:
+            plan = {0: 1, int(0.6 * request.steps): 2, int(0.85 * request.steps): 4}
+            options = {"unroll": list(plan.items()), "noise": 0.01}
+        batches = vorticity_batches(train, request.batch, request.seed, device=request.device, **options)
         held_out = vorticity_windows(validation, frames=KNOWN, count=WANTED, batch=25)
         return Prepared(model, rollout_loss, batches, held_out)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -54,7 +55,9 @@ class PairBatches:
         """Return the batch of a step."""
         epoch, place = divmod(step, self.steps_an_epoch)
         if epoch != self._epoch:
-            generator = torch.Generator().manual_seed((self.seed << 32) + epoch)
+            # torch keeps 32 bits of a seed: both numbers go through a hash
+            words = np.random.SeedSequence([self.seed, epoch]).generate_state(1)
+            generator = torch.Generator().manual_seed(int(words[0]))
             self._order = torch.randperm(self.rows, generator=generator).to(self.tensors[0].device)
             self._epoch = epoch
         chosen = self._order[place * self.batch : (place + 1) * self.batch]

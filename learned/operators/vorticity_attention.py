@@ -143,11 +143,18 @@ class VorticityAttention(nn.Module):
         )
         return step
 
-    def forward(self, w: Tensor) -> Tensor:
-        """Predict the next frame."""
+    def forward(self, w: Tensor, base: Tensor | None = None) -> Tensor:
+        """Predict the next frame.
+
+        Parameters
+        ----------
+        w : (batch, frames, n, n) tensor
+            The past.
+        base : (batch, 1, n, n) tensor, optional
+            `self.base` of the last frame, where it is at hand.
+        """
         self._check(w)
-        last = w[:, -1:]
-        base = self.base(last)
+        base = self.base(w[:, -1:]) if base is None else base
         fields = [w / self.spread, forcing_channel(w).expand(len(w), 1, -1, -1)]
         if self.config.base == "spectral":
             fields.append(base / self.spread)

@@ -24,6 +24,7 @@ def vorticity_batches(
     unroll: int | Sequence[tuple[int, int]] = 1,
     noise: float = 0.0,
     augment: bool = True,
+    base: Callable[[Tensor], Tensor] | None = None,
     device: str | torch.device = "cpu",
 ) -> Callable[[int], Batch]:
     """Make training batches of past frames and of those that follow.
@@ -45,13 +46,17 @@ def vorticity_batches(
         Deviation of white noise on the past over that of the data: what the model's own errors will look like to it.
     augment : bool
         Whether each window is moved by a random element of `vorticity_symmetries`.
+    base : callable, optional
+        What the model corrects, (N, 1, n, n) to the same: applied to every frame here, once, it saves the model from doing
+        so in every step. Only for one following frame, without noise, and for a map that has the symmetries.
     device : str or torch.device
         Where the data lie and the batches are made.
 
     Returns
     -------
     callable
-        batches(step) -> {"past": (batch, frames, n, n), "future": (batch, count, n, n)}, float32.
+        batches(step) -> {"past": (batch, frames, n, n), "future": (batch, count, n, n)}, float32; with `base` also
+        "base": (batch, 1, n, n), that of the last past frame.
 
     Raises
     ------
@@ -78,7 +83,10 @@ def vorticity_batches(
             f"{len(trajectories)} trajectories of {times} times: one at least is needed, with {longest} times for "
             f"{frames} past frames and {max(counts)} that follow"
         )
+    if base is not None and (noise > 0 or max(counts) > 1):
+        raise ValueError(f"noise = {noise}, unroll = {unroll}: base is known beforehand for noise = 0 and unroll = 1 only")
     data = torch.as_tensor(trajectories.u).to(device, torch.float32)
+    known = None if base is None else _applied(base, data)
     spread = noise * float(data.double().square().mean().sqrt())
     group = vorticity_symmetries(data.shape[-1]) if augment else None
 
@@ -90,14 +98,26 @@ def vorticity_batches(
         first = torch.randint(times - frames - count + 1, (batch,), generator=generator)
         index = first[:, None] + torch.arange(frames + count)
         windows = data[which[:, None].to(data.device), index.to(data.device)]
+        if known is not None:
+            last = known[which.to(data.device), (first + frames - 1).to(data.device)]
+            windows = torch.cat([windows, last[:, None]], dim=1)
         if group is not None:
             windows = group.apply(group.draw(batch, generator), windows)
-        past, future = windows[:, :frames], windows[:, frames:]
+        past, future = windows[:, :frames], windows[:, frames : frames + count]
+        if known is not None:
+            return {"past": past, "future": future, "base": windows[:, -1:]}
         if spread > 0:
             past = past + spread * torch.randn(past.shape, generator=generator).to(past.device)
         return {"past": past, "future": future}
 
     return batches
+
+
+@torch.no_grad()
+def _applied(base: Callable[[Tensor], Tensor], data: Tensor, chunk: int = 256) -> Tensor:
+    """Apply a map to every frame of (N, times, n, n)."""
+    frames = data.flatten(0, 1)[:, None]
+    return torch.cat([base(part) for part in frames.split(chunk)]).reshape(data.shape)
 
 
 def vorticity_windows(
@@ -149,7 +169,7 @@ def rollout_loss(model: nn.Module, batch: Batch) -> Tensor:
     Parameters
     ----------
     model : module
-        (B, frames, n, n) -> (B, 1, n, n).
+        (B, frames, n, n) -> (B, 1, n, n); where the batch has a "base", it takes that too.
     batch : dict
         "past" and "future", as from `vorticity_batches`.
 
@@ -173,8 +193,8 @@ def rollout_loss(model: nn.Module, batch: Batch) -> Tensor:
     """
     w, future = batch["past"], batch["future"]
     found: list[Tensor] = []
-    for _ in range(future.shape[1]):
-        following = model(w)
+    for step in range(future.shape[1]):
+        following = model(w, batch["base"]) if step == 0 and "base" in batch else model(w)
         found.append(following)
         w = torch.cat([w[:, 1:], following.to(w.dtype)], dim=1)
     return relative_l2(torch.cat(found, dim=1), future)
