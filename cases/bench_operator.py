@@ -49,6 +49,8 @@ class Config:
     """"cpu", "cuda", or "auto" for CUDA where it is."""
     compile: bool = True
     """Whether to time compiled ways too."""
+    ways: tuple[str, ...] = ()
+    """Names of the ways to time; default all."""
     seed: int = 0
     """Of the fields and weights."""
     profile: bool = False
@@ -113,6 +115,9 @@ def main(config: Config) -> Path:
     device = find_device("cuda" if config.device == "auto" and torch.cuda.is_available() else plain(config.device))
     run = Run("bench_operator", config, config.folder)
     ways = [w for w in WAYS if (config.compile or not w.compiled) and (device.type == "cuda" or runs_on_cpu(w))]
+    if unknown := set(config.ways) - {way.name for way in WAYS}:
+        raise ValueError(f"ways = {sorted(unknown)}: expected some of {', '.join(way.name for way in WAYS)}")
+    ways = [way for way in ways if not config.ways or way.name in config.ways]
     timings: list[Timing] = []
     notes: list[str] = []
     with tqdm(ways, desc="ways", unit="way", leave=False, disable=None) as bar:
