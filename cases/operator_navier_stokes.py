@@ -54,7 +54,7 @@ class Config:
     """Time step of the truth."""
     refine: tuple[int, ...] = (1, 2)
     """Grids of the solver that starts from the last known frame: nodes a side over those that are seen."""
-    coarse_dt: float = 0.01
+    coarse_dt: float = 0.02
     """Its time step on the grid that is seen; on finer ones shorter in proportion."""
     seed: int = 0
     """Seed of the initial fields."""
