@@ -85,8 +85,8 @@ def forecasts(seed: int) -> Reduced:
 
 
 def gaussians(seed: int) -> EDMD:
-    """The 303 observables that are reduced: Gaussians of width 1, over-specified."""
-    return EDMD(Radial(300, "gaussian", seed=seed))
+    """The 303 observables that are reduced: Gaussians exp(-r^2), over-specified."""
+    return EDMD(Radial(300, "gaussian", 0.5**0.5, seed=seed))
 
 
 def radial_2000(seed: int) -> EDMD:
