@@ -80,8 +80,8 @@ def spread_thin_plate(seed: int) -> EDMD:
 
 
 def forecasts(seed: int) -> Reduced:
-    """Sixteen dimensions of 40 steps' forecasts by polynomials of degree 9."""
-    return Reduced(ForecastEDMD(EDMD(Polynomials(9)), 40), 16, horizon=40)
+    """Sixteen dimensions of 50 steps' forecasts by polynomials of degree 9."""
+    return Reduced(ForecastEDMD(EDMD(Polynomials(9)), 50), 16, horizon=50)
 
 
 def gaussians(seed: int) -> EDMD:
