@@ -159,7 +159,9 @@ def picture(config: Config, found: dict[str, Scores], shown: dict[str, LinearMod
     phi = model.eigenfunctions(states)
     label = basin_function(model, phi)
     values = model.eigenvalues
-    phase_plane(phi[:, label].real.reshape(size, size) - phi[:, label].real.mean(), basins, axes[1, 1], box=BOX,
+    well = (phi[:, label].real - phi[:, label].real.mean()).reshape(size, size)
+    well *= np.sign(np.sum(well * basins))  # an eigenfunction has no sign of its own: the right well is positive
+    phase_plane(well, basins, axes[1, 1], box=BOX,
                 title=f"eigenfunction of λ = {values[label].real:.4f}: which well (real part)")  # fmt: skip
     spiral = nearest(model.exponents, SPIRAL)
     phase_plane(np.angle(phi[:, spiral]).reshape(size, size), basins, axes[1, 2], box=BOX, cyclic=True,

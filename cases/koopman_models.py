@@ -80,13 +80,13 @@ def spread_thin_plate(seed: int) -> EDMD:
 
 
 def forecasts(seed: int) -> Reduced:
-    """Sixteen dimensions of 40 steps' forecasts by polynomials of degree 9."""
-    return Reduced(ForecastEDMD(EDMD(Polynomials(9)), 40), 16, horizon=40)
+    """Sixteen dimensions of 50 steps' forecasts by polynomials of degree 9."""
+    return Reduced(ForecastEDMD(EDMD(Polynomials(9)), 50), 16, horizon=50)
 
 
 def gaussians(seed: int) -> EDMD:
-    """The 303 observables that are reduced: Gaussians of width 1, over-specified."""
-    return EDMD(Radial(300, "gaussian", seed=seed))
+    """The 303 observables that are reduced: Gaussians exp(-r^2), over-specified."""
+    return EDMD(Radial(300, "gaussian", 0.5**0.5, seed=seed))
 
 
 def radial_2000(seed: int) -> EDMD:

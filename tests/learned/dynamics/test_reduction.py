@@ -58,7 +58,7 @@ def test_outputs_of_many_numbers_are_seen_through_their_modes() -> None:
 def test_balanced_rank_8_keeps_what_303_features_forecast() -> None:
     """Within 5 % at 10 steps; the modes of the features and the leading eigenfunctions keep far less."""
     train, test = duffing(1000, 10, seed=1), duffing(200, 10, seed=99)
-    model = EDMD(Radial(300, "gaussian")).fit(train)
+    model = EDMD(Radial(300, "gaussian", 0.5**0.5)).fit(train)
 
     def error(rank: int, method: str) -> float:
         reduced = Reduced(model, rank, method=method).fit(train)  # type: ignore[arg-type]
