@@ -112,8 +112,9 @@ def solve_darcy(
     The preconditioner is the inverse of the five-point Laplacian: kappa(M A) <= max a / min a whatever n is, and
     conjugate gradients do not see a factor of M, so the mean coefficient is left out. NumPy arrays are solved one by
     one on `get_threads()` threads, with the stencil's fused passes and sine transforms along one axis, tridiagonal
-    solves along the other; results do not depend on the number of threads. Arrays on a device are solved in blocks, with sine
-    transforms along both axes; a sample that has converged is left alone. Torch tensors on the CPU go the NumPy way.
+    solves along the other; results do not depend on the number of threads. Arrays on a device are solved in blocks,
+    with sine transforms along both axes; a sample that has converged is left alone. Torch tensors on the CPU go the
+    NumPy way.
 
     References
     ----------

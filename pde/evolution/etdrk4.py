@@ -41,8 +41,8 @@ class ETDRK4:
     With z = h L, the step is a = e^{z/2} v + Q N(v), b = e^{z/2} v + Q N(a), c = e^{z/2} a + Q (2 N(b) - N(v)) and
     v <- e^z v + f1 N(v) + 2 f2 (N(a) + N(b)) + f3 N(c). Q, f1, f2 and f3 are entire functions of z, but their formulas
     cancel near z = 0; so each is the mean of its formula over a circle around z (Cauchy), here of 32 points, which is
-    exact to rounding (for complex L, to 1e-10 of h where a point happens to fall near the origin). Where N's time scale is resolved and its Fourier modes decay, the order is 4; on rough data
-    it is less.
+    exact to rounding (for complex L, to 1e-10 of h where a point happens to fall near the origin). Where N's time scale
+    is resolved and its Fourier modes decay, the order is 4; on rough data it is less.
 
     References
     ----------
