@@ -303,7 +303,7 @@ class Fischer(Gated):
         joined: list[tuple[Array, Array]] = []
         for v in extra:
             _checked(operator, v, "an extra vector")
-            w, Aw, norm, _ = self._orthogonalised(v, operator @ v, joined)
+            w, Aw, norm, _ = self._orthogonalised(operator, v, joined)
             if norm == 0:
                 continue
             w, Aw = w / norm, Aw / norm
@@ -329,10 +329,9 @@ class Fischer(Gated):
         if self.size and A is not self._A:
             self.rebase(A)
         self._A = A
-        product = operator @ x
         if self.size == self.depth:
             self._R = np.zeros((0, 0)) if self.restart else self._drop_oldest()
-        self._append(x, product)
+        self._append(operator, x)
 
     def rebase(self, A: LinearOperator) -> None:
         """Make the basis orthonormal for another A: as many products as it has vectors."""
@@ -341,7 +340,7 @@ class Fischer(Gated):
         self._A, self._R = A, np.zeros((0, 0))
         for column in range(len(R)):
             x = sum(float(R[i, column]) * old[i] for i in range(column + 1))
-            self._append(x, operator @ x)
+            self._append(operator, x)
 
     def _propose(self, A: LinearOperator, b: Array) -> Array | None:
         return self._project(b)[0] if self.size else None
@@ -354,9 +353,9 @@ class Fischer(Gated):
         again = W @ r
         return (c + again) @ W, r - again @ AW
 
-    def _append(self, x: Array, product: Array) -> None:
-        """Extend X = W R by a column, unless x depends on the others."""
-        w, Aw, norm, coefficients = self._orthogonalised(x, product)
+    def _append(self, A: LinearOperator, x: Array) -> None:
+        """Extend X = W R by a column, unless x depends on the others: one product with A."""
+        w, Aw, norm, coefficients = self._orthogonalised(A, x)
         if norm == 0:
             return
         k = self.size
@@ -366,22 +365,27 @@ class Fischer(Gated):
         self._R = R
 
     def _orthogonalised(
-        self, v: Array, Av: Array, joined: Sequence[tuple[Array, Array]] = ()
+        self, A: LinearOperator, v: Array, joined: Sequence[tuple[Array, Array]] = ()
     ) -> tuple[Array, Array, float, Any]:
-        """v and A v without their parts in the basis, v's energy norm then (0 where nothing is left), coefficients."""
-        before = max(_dot(v, Av), 0.0) ** 0.5
-        coefficients = np.zeros(self.size)
+        """w, v without its part in the basis; A w; w's energy norm, 0 where nothing is left; v's coefficients.
+
+        The product is w's, not v's: A v less the basis' part of it would lose the digits that v and w share.
+        """
+        coefficients = np.zeros(self.size + len(joined))
         for _ in range(2):  # twice is enough
+            found = []
             if self.size:
-                W, AW = self._W[: self.size], self._AW[: self.size]
-                c = AW @ v
-                v, Av = v - c @ W, Av - c @ AW
-                coefficients += np.asarray(c.tolist())
+                c = self._AW[: self.size] @ v
+                v = v - c @ self._W[: self.size]
+                found = c.tolist()
             for w, Aw in joined:
-                share = _dot(Aw, v)
-                v, Av = v - share * w, Av - share * Aw
-        after = max(_dot(v, Av), 0.0) ** 0.5
-        return v, Av, after if after > DEPENDENT * before else 0.0, coefficients
+                found.append(_dot(Aw, v))
+                v = v - found[-1] * w
+            coefficients += np.asarray(found)
+        product = A @ v
+        norm = math.sqrt(max(_dot(v, product), 0.0))
+        whole = math.hypot(norm, float(np.linalg.norm(coefficients)))
+        return v, product, norm if norm > DEPENDENT * whole else 0.0, coefficients[: self.size]
 
     def _drop_oldest(self) -> Any:
         """Turn the basis so that its first vectors span all solutions but the oldest; return the new R."""
