@@ -14,6 +14,9 @@ from conjugo.solvers.guess import Fischer, Gated
 
 type Values = NDArray[np.float64]
 
+NOISE = 1e-8
+"""Modes below this share of the first are the solver's error, not the flow."""
+
 
 class RefittedDMD(Gated):
     """Dynamic mode decomposition of the last solutions, refitted before each forecast.
@@ -53,9 +56,12 @@ class RefittedDMD(Gated):
         if len(self._history) < 3:
             return None
         states = np.stack(self._history)
-        scale = float(np.abs(states).max()) or 1.0
+        scale = float(np.abs(states).max())
+        if scale == 0:
+            return np.array(states[-1])
         made = Trajectories(states[None] / scale, np.arange(float(len(states))))
-        model = DMD(min(self.rank, len(states) - 1, states.shape[1])).fit(made)
+        s = np.linalg.svd(states[:-1], compute_uv=False)
+        model = DMD(max(1, min(self.rank, int(np.sum(s > NOISE * s[0]))))).fit(made)
         z = model.encode(states[-1:] / scale) @ model.K
         return np.asarray(scale * model.decode(z)[0], dtype=np.float64)
 

@@ -57,8 +57,8 @@ class Config:
     """The DFG 2D-2 wake (extra fem): pressure increments; or a plume of smoke: pressures."""
     resolution: int = 16
     """Of the wake: elements across the channel. Of the plume: cells across / 8."""
-    settle: float = 5.0
-    """Time before the first system: the vortex street has set in after 5; the plume starts 1 after this / 5."""
+    settle: float = 6.5
+    """Time before the first system: the vortex street has set in after 5; of the plume a fifth of it."""
     systems: int = 1700
     """Systems recorded, one a step; two periods of the wake."""
     strides: tuple[int, ...] = (1, 5, 10)

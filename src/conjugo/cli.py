@@ -20,6 +20,8 @@ COMMANDS = {
     "tune-heat": ("tune_heat", "tune CG while the heat equation is stepped, against fixed settings and an oracle"),
     "tune-sor": ("tune_sor", "learn relaxation factors for a stream of shifted Laplacians"),
     "tune-fem": ("tune_fem", "tune PETSc inside a dolfinx time loop (extra fem)"),
+    "initial-guess": ("initial_guess", "first guesses for the pressure systems of a flow: iterations that each saves"),
+    "koopman-wake": ("koopman_wake", "Koopman models of a cylinder's wake: spectra, modes, forecasts (extra fem)"),
     "warmup": ("warmup", "compile the kernels once, so that later runs start at once"),
 }
 """Sub-command: its module in `conjugo.cases`, and a line of help; `train` has modules of its own in `TRAINING`."""
@@ -34,7 +36,7 @@ TRAINING: dict[str, tuple[str, str]] = {
 
 def usage() -> str:
     """Return the list of commands."""
-    lines = [f"  conjugo {name:<11}{summary}" for name, (_, summary) in COMMANDS.items()]
+    lines = [f"  conjugo {name:<15}{summary}" for name, (_, summary) in COMMANDS.items()]
     head = f"conjugo {conjugo.__version__}: classical and learned solvers for partial differential equations"
     tail = "Each takes --help, and all but warmup take --fast. Results go to runs/<case>/<time>/."
     return "\n".join([head, "", *lines, "", tail])

@@ -155,7 +155,7 @@ def test_projection_is_of_second_order_in_time() -> None:
     def swing(t: float) -> float:
         return float(np.sin(2 * t) ** 2)
 
-    for steps in (20, 40, 320):
+    for steps in (40, 80, 640):
         flow = Projection(space, viscosity=0.1, dt=0.5 / steps, fixed=fixed, profile=profile,
                           outlet=np.flatnonzero(space.vertices[:, 0] > 2 - 1e-9), ramp=swing)  # fmt: skip
         for _ in range(steps):
@@ -201,9 +201,9 @@ def test_wakes_are_recorded_on_a_grid() -> None:
     assert np.isfinite(found.drag).all()
     assert np.abs(u[0, 0, :2] - found.steady[:2]).max() == pytest.approx(0.1, abs=0.03)
     assert np.all(u[0, :, :, 4, 4] == 0)  # the centre of the cylinder
-    behind = found.steady[:, 6:]
-    assert np.allclose(behind[0], behind[0, :, ::-1], atol=0.01)  # the steady flow is symmetric
-    assert np.allclose(behind[1], -behind[1, :, ::-1], atol=0.01)
+    u, v, _ = found.steady[:, 8:]  # from x = 2 on: the steady flow is symmetric, the mesh is not
+    assert np.abs(u - u[:, ::-1]).mean() < 0.01
+    assert np.abs(v + v[:, ::-1]).mean() < 0.01
 
 
 def test_disturbances_are_free_of_divergence_and_reproducible() -> None:
