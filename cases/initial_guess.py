@@ -213,8 +213,9 @@ def replay(A: sp.csr_array, b: Values, M: Any, guess: Guess | None, names: tuple
         overhead.append(guessed - start + end - solved)
         converged &= result.converged
     late = slice(40 if len(b) >= 50 else 0, None)
-    return Row(*names, *(float(f(v[late])) for f, v in ((np.mean, iterations), (np.median, residuals),
-               (np.mean, spent), (np.mean, overhead))), converged)  # fmt: skip
+    guess_name, preconditioner, stride = names
+    return Row(guess_name, preconditioner, stride, float(np.mean(iterations[late])), float(np.median(residuals[late])),
+               float(np.mean(spent[late])), float(np.mean(overhead[late])), converged)  # fmt: skip
 
 
 def report(run: Run, config: Config, rows: list[Row], n: int, *, interrupted: bool) -> None:

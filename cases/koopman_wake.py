@@ -203,7 +203,8 @@ def frequency(model: LinearModel, residuals: Values) -> float:
 def spectra(outcomes: Sequence[Outcome], config: Config, t: Values, lift: Values) -> Figure:
     """Draw eigenvalues coloured by residual, forecast errors, and the lift of the wakes."""
     figure = Figure(figsize=(13, 7), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=(1.1, 1))
+    rows: Any = figure.subfigures(2, 1, height_ratios=(1.1, 1))
+    above, below = rows
     shown = [outcome for outcome in outcomes if outcome.name in SHOWN]
     for ax, outcome in zip(above.subplots(1, len(shown)), shown, strict=True):
         draw_eigenvalues(ax, outcome.model.eigenvalues, outcome.residuals, outcome.name, above)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
-from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from numpy.typing import NDArray
 
@@ -106,7 +106,7 @@ def draw_mode(ax: Axes, vorticity: Values, grid: Grid, title: str) -> None:
     ax.tick_params(labelsize=7)
 
 
-def draw_eigenvalues(ax: Axes, values: NDArray[np.complex128], residuals: Values, title: str, figure: Figure) -> None:
+def draw_eigenvalues(ax: Axes, values: NDArray[np.complex128], residuals: Values, title: str, figure: Any) -> None:
     """Draw discrete eigenvalues with the unit circle, coloured by their residual."""
     angle = np.linspace(0, 2 * np.pi, 200)
     ax.plot(np.cos(angle), np.sin(angle), color="0.6", linewidth=0.8, zorder=0)

@@ -219,7 +219,8 @@ def wake(
         raise ValueError(f"Newton's method ended as {base.status} at reynolds = {reynolds}: take a finer resolution")
     grid, sample = sampler(case, window, spacing)
     step = fitting_step(dt, case.dt)
-    frames, drag, lift, numbers = [], [], [], []
+    frames: list[Values] = []
+    drag, lift, numbers = [], [], []
     for index in range(first, first + count):
         u = base.u + case.disturbance(amplitude, seed=seed, index=index)
         taken = [sample(u)]
@@ -234,7 +235,7 @@ def wake(
         lift.append(forces.lift[at])
         numbers.append(strouhal(forces.after(0.75 * time), case))
     t = dt * np.arange(len(frames[0]))
-    made = Trajectories(np.stack(frames), t, f"wake Re {reynolds:g}")
+    made = Trajectories(np.array(frames), t, f"wake Re {reynolds:g}")
     return Wake(made, np.stack(drag), np.stack(lift), sample(base.u), grid, np.array(numbers))
 
 

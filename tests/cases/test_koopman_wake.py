@@ -54,7 +54,7 @@ def test_a_mode_is_drawn_about_zero() -> None:
     draw_mode(ax, np.outer(np.arange(-2.0, 4.0), np.ones(5)), Grid((6, 5), (0.5, 0.5), (-1.0, -1.0)), "mode")
     low, high = ax.images[0].get_clim()
     assert low == -high
-    assert ax.images[0].get_extent() == [-1.0, 1.5, -1.0, 1.0]
+    assert list(ax.images[0].get_extent()) == [-1.0, 1.5, -1.0, 1.0]
 
 
 @pytest.mark.slow

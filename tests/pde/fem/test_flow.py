@@ -82,7 +82,7 @@ def test_evaluation_at_points() -> None:
 def test_straight_pipe_gives_poiseuille_flow_exactly() -> None:
     """u = 1 - 4 s^2 and p = 8 nu (10 - x) lie in the spaces."""
     pairs = pipe(1, 17, bend=0.0)
-    s = pairs.coordinates[0, 1]
+    s = pairs.a[0, 1]
     assert np.allclose(pairs.u[0], 1 - 4 * s**2, atol=1e-12)
     flow, _ = pipe_flow(pipe_nodes(np.zeros(5), 9))
     assert flow.p.max() == pytest.approx(8 * 0.005 * 10)
