@@ -210,7 +210,9 @@ def spectra(outcomes: Sequence[Outcome], config: Config, t: Values, lift: Values
         draw_eigenvalues(ax, outcome.model.eigenvalues, outcome.residuals, outcome.name, above)
     left, right = below.subplots(1, 2)
     for outcome in outcomes:
-        left.semilogy(config.dt * np.arange(len(outcome.errors)), np.clip(outcome.errors, 1e-4, 10), label=outcome.name)
+        left.semilogy(
+            config.dt * np.arange(1, len(outcome.errors)), np.minimum(outcome.errors[1:], 10), label=outcome.name
+        )
     left.set_xlabel("horizon, D / U")
     left.set_ylabel("relative error, test wake")
     left.legend(fontsize=8, frameon=False)
