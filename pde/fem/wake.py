@@ -234,8 +234,8 @@ def wake(
         drag.append(forces.drag[at])
         lift.append(forces.lift[at])
         numbers.append(strouhal(forces.after(0.75 * time), case))
-    t = dt * np.arange(len(frames[0]))
-    made = Trajectories(np.array(frames), t, f"wake Re {reynolds:g}")
+    t: Values = dt * np.arange(len(frames[0]), dtype=np.float64)
+    made = Trajectories(np.asarray(frames, dtype=np.float64), t, f"wake Re {reynolds:g}")
     return Wake(made, np.stack(drag), np.stack(lift), sample(base.u), grid, np.array(numbers))
 
 
