@@ -197,7 +197,7 @@ def report(
     run.page(f"{head}\n\n{table.markdown()}")
     print(f"\n{head}\n\n{table.text()}")
     for row in rows:
-        print(f"{row['model']}: trusted frequency nearest the vortex street's, f D/U = {row['frequency']:.4f}")
+        print(f"{row['model']}: largest oscillating mode with a residual below 0.1 at f D/U = {row['frequency']:.4f}")
 
 
 def frequency(model: LinearModel, residuals: Values) -> float:
