@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from conjugo.solvers.adapters.pyamg import ruge_stuben, smoothed_aggregation
     from conjugo.solvers.adapters.scipy import bicgstab, gcrotmk, gmres, lgmres
     from conjugo.solvers.direct.fast_poisson import FastPoisson, fast_poisson
+    from conjugo.solvers.guess import Extrapolation, Fischer, Previous
     from conjugo.solvers.krylov.cg import cg
     from conjugo.solvers.krylov.deflated import deflated_cg
     from conjugo.solvers.krylov.fcg import fcg
@@ -50,10 +51,12 @@ _HOME = {
     "ConvergenceError": "result",
     "deflated_cg": "krylov.deflated",
     "EnrichedMultigrid": "multigrid.enriched",
+    "Extrapolation": "guess",
     "fast_poisson": "direct.fast_poisson",
     "FastPoisson": "direct.fast_poisson",
     "fcg": "krylov.fcg",
     "fgmres": "krylov.fgmres",
+    "Fischer": "guess",
     "full_multigrid": "multigrid.fmg",
     "gauss_seidel": "stationary.gauss_seidel",
     "gcrotmk": "adapters.scipy",
@@ -70,6 +73,7 @@ _HOME = {
     "Multigrid": "multigrid.multigrid",
     "petsc": "adapters.petsc",
     "PetscSolver": "adapters.petsc",
+    "Previous": "guess",
     "RecyclingCG": "krylov.recycling",
     "red_black_sor": "stationary.red_black",
     "ruge_stuben": "adapters.pyamg",
@@ -89,9 +93,12 @@ _HOME = {
 __all__ = [
     "ConvergenceError",
     "EnrichedMultigrid",
+    "Extrapolation",
     "FastPoisson",
+    "Fischer",
     "Multigrid",
     "PetscSolver",
+    "Previous",
     "RecyclingCG",
     "SolveResult",
     "Status",

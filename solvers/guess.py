@@ -9,126 +9,19 @@ for b in right_hand_sides:
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace, device
 
+from conjugo.solvers.gated import Gated, Guess, Verdict, checked, copied, dot, norm_of, same_size
 from conjugo.solvers.operators.protocol import Array, LinearOperator, as_operator
-from conjugo.solvers.system import check_system
+
+__all__ = ["Extrapolation", "Fischer", "Gated", "Guess", "Previous", "Verdict"]
 
 DEPENDENT = 1e-10
 """A vector whose part outside the basis has less than this share of its energy norm adds nothing but rounding."""
-
-
-class Verdict(NamedTuple):
-    """What became of a proposal.
-
-    Parameters
-    ----------
-    accepted : bool
-        Whether it was returned; otherwise zero was.
-    residual : float
-        ||b - A x|| / ||b|| of the proposal, 1 without one.
-    gain : float
-        Share of the energy that it removes, x^T (b + r) / 2 over the norms: negative where zero is better; 0 without.
-    extra : int
-        How many of the extra vectors were used.
-    """
-
-    accepted: bool
-    residual: float
-    gain: float
-    extra: int = 0
-
-
-@runtime_checkable
-class Guess(Protocol):
-    """What proposes x0 for the next system of a sequence.
-
-    Examples
-    --------
-    >>> isinstance(Fischer(3), Guess), isinstance(Previous(), Guess)
-    (True, True)
-    """
-
-    def __call__(self, A: LinearOperator, b: Array) -> Array:
-        """First guess for A x = b, shaped like b."""
-        ...
-
-    def update(self, A: LinearOperator, x: Array, b: Array) -> None:
-        """Take the solution that was found for A x = b."""
-        ...
-
-    def reset(self) -> None:
-        """Forget every solution."""
-        ...
-
-
-class Gated(ABC):
-    """A proposal that is returned only where it is no worse than zero, in the residual and in the energy.
-
-    Attributes
-    ----------
-    verdict : Verdict
-        On the last proposal.
-
-    Notes
-    -----
-    With r = b - A x the proposal must meet ||r|| <= ||b|| and E(x) = x^T A x / 2 - b^T x = -x^T (b + r) / 2 <= 0,
-    which is E(0): one product with A. For symmetric positive definite A the second says that the energy norm of the
-    error is no larger than that of zero, which is what the iterations of CG depend on. `gate=False` leaves the check
-    out.
-    """
-
-    def __init__(self, gate: bool = True) -> None:
-        self.gate = gate
-        self.verdict = Verdict(False, 1.0, 0.0)
-
-    def __call__(self, A: LinearOperator, b: Array) -> Array:
-        """First guess for A x = b: the proposal, or zero.
-
-        Parameters
-        ----------
-        A : (n, n) operator
-            Symmetric (Hermitian) for the energy to mean anything.
-        b : (n,) array
-            Right-hand side, NumPy or torch.
-
-        Returns
-        -------
-        (n,) array
-            A new array.
-
-        Raises
-        ------
-        ValueError
-            If b is not a finite vector of A's size.
-        """
-        A = _checked(A, b)
-        proposal = self._propose(A, b)
-        return self._decide(b, proposal, None if proposal is None or not self.gate else b - A @ proposal)
-
-    @abstractmethod
-    def _propose(self, A: LinearOperator, b: Array) -> Array | None:
-        """Return a first guess, or None without a history."""
-
-    def _decide(self, b: Array, x: Array | None, r: Array | None, extra: int = 0) -> Array:
-        """Return x or zero, given x's residual r, and note the verdict."""
-        if x is None:
-            self.verdict = Verdict(False, 1.0, 0.0)
-            return _zero(b)
-        if r is None:
-            self.verdict = Verdict(True, math.nan, math.nan, extra)
-            return x
-        size, left = _norm(b), _norm(r)
-        gain = _dot(x, b + r) / 2
-        accepted = left <= size and gain >= 0  # false for NaN
-        scale = _norm(x) * size
-        self.verdict = Verdict(accepted, left / size if size else math.inf, gain / scale if scale else 0.0, extra)
-        return x if accepted else _zero(b)
 
 
 class Extrapolation(Gated):
@@ -167,8 +60,8 @@ class Extrapolation(Gated):
 
     def update(self, A: LinearOperator, x: Array, b: Array) -> None:
         """Take the solution x of the last system, (n,)."""
-        _same_size(x, self._history[-1] if self._history else x)
-        self._history = [*self._history, _copy(x)][-self.order - 1 :]
+        same_size(x, self._history[-1] if self._history else x)
+        self._history = [*self._history, copied(x)][-self.order - 1 :]
 
     def reset(self) -> None:
         """Forget every solution."""
@@ -177,7 +70,7 @@ class Extrapolation(Gated):
     def _propose(self, A: LinearOperator, b: Array) -> Array | None:
         if not self._history:
             return None
-        _same_size(b, self._history[0])
+        same_size(b, self._history[0])
         points = len(self._history)
         terms = [(-1) ** j * math.comb(points, j + 1) * x for j, x in enumerate(reversed(self._history))]
         return sum(terms[1:], terms[0])
@@ -294,21 +187,21 @@ class Fischer(Gated):
         ValueError
             If b or an extra vector is not a finite vector of A's size.
         """
-        operator = _checked(A, b)
+        operator = checked(A, b)
         if self.size:
-            _same_size(b, self._W[0])
+            same_size(b, self._W[0])
             if A is not self._A:
                 self.rebase(A)
         x, r = self._project(b) if self.size else (None, b)
         joined: list[tuple[Array, Array]] = []
         for v in extra:
-            _checked(operator, v, "an extra vector")
-            w, Aw, norm, _ = self._orthogonalised(v, operator @ v, joined)
+            checked(operator, v, "an extra vector")
+            w, Aw, norm, _ = self._orthogonalised(operator, v, joined)
             if norm == 0:
                 continue
             w, Aw = w / norm, Aw / norm
-            step = _dot(w, r)
-            if _norm(r - step * Aw) <= _norm(r):
+            step = dot(w, r)
+            if norm_of(r - step * Aw) <= norm_of(r):
                 x, r = (step * w if x is None else x + step * w), r - step * Aw
                 joined.append((w, Aw))
         return self._decide(b, x, r if self.gate else None, len(joined))
@@ -321,27 +214,26 @@ class Fischer(Gated):
         ValueError
             If x is not a finite vector of A's size.
         """
-        operator = _checked(A, x, "x")
+        operator = checked(A, x, "x")
         if self._W is None:
             xp = array_namespace(x)
             self._W, self._AW = (xp.zeros((self.depth, x.shape[0]), dtype=x.dtype, device=device(x)) for _ in "wa")
-        _same_size(x, self._W[0])
+        same_size(x, self._W[0])
         if self.size and A is not self._A:
             self.rebase(A)
         self._A = A
-        product = operator @ x
         if self.size == self.depth:
             self._R = np.zeros((0, 0)) if self.restart else self._drop_oldest()
-        self._append(x, product)
+        self._append(operator, x)
 
     def rebase(self, A: LinearOperator) -> None:
         """Make the basis orthonormal for another A: as many products as it has vectors."""
         operator, R = as_operator(A), self._R
-        old = _copy(self._W[: self.size])
+        old = copied(self._W[: self.size])
         self._A, self._R = A, np.zeros((0, 0))
         for column in range(len(R)):
             x = sum(float(R[i, column]) * old[i] for i in range(column + 1))
-            self._append(x, operator @ x)
+            self._append(operator, x)
 
     def _propose(self, A: LinearOperator, b: Array) -> Array | None:
         return self._project(b)[0] if self.size else None
@@ -354,9 +246,9 @@ class Fischer(Gated):
         again = W @ r
         return (c + again) @ W, r - again @ AW
 
-    def _append(self, x: Array, product: Array) -> None:
-        """Extend X = W R by a column, unless x depends on the others."""
-        w, Aw, norm, coefficients = self._orthogonalised(x, product)
+    def _append(self, A: LinearOperator, x: Array) -> None:
+        """Extend X = W R by a column, unless x depends on the others: one product with A."""
+        w, Aw, norm, coefficients = self._orthogonalised(A, x)
         if norm == 0:
             return
         k = self.size
@@ -366,22 +258,27 @@ class Fischer(Gated):
         self._R = R
 
     def _orthogonalised(
-        self, v: Array, Av: Array, joined: Sequence[tuple[Array, Array]] = ()
+        self, A: LinearOperator, v: Array, joined: Sequence[tuple[Array, Array]] = ()
     ) -> tuple[Array, Array, float, Any]:
-        """v and A v without their parts in the basis, v's energy norm then (0 where nothing is left), coefficients."""
-        before = max(_dot(v, Av), 0.0) ** 0.5
-        coefficients = np.zeros(self.size)
+        """w, v without its part in the basis; A w; w's energy norm, 0 where nothing is left; v's coefficients.
+
+        The product is w's, not v's: A v less the basis' part of it would lose the digits that v and w share.
+        """
+        coefficients = np.zeros(self.size + len(joined))
         for _ in range(2):  # twice is enough
+            found = []
             if self.size:
-                W, AW = self._W[: self.size], self._AW[: self.size]
-                c = AW @ v
-                v, Av = v - c @ W, Av - c @ AW
-                coefficients += np.asarray(c.tolist())
+                c = self._AW[: self.size] @ v
+                v = v - c @ self._W[: self.size]
+                found = c.tolist()
             for w, Aw in joined:
-                share = _dot(Aw, v)
-                v, Av = v - share * w, Av - share * Aw
-        after = max(_dot(v, Av), 0.0) ** 0.5
-        return v, Av, after if after > DEPENDENT * before else 0.0, coefficients
+                found.append(dot(Aw, v))
+                v = v - found[-1] * w
+            coefficients += np.asarray(found)
+        product = A @ v
+        norm = math.sqrt(max(dot(v, product), 0.0))
+        whole = math.hypot(norm, float(np.linalg.norm(coefficients)))
+        return v, product, norm if norm > DEPENDENT * whole else 0.0, coefficients[: self.size]
 
     def _drop_oldest(self) -> Any:
         """Turn the basis so that its first vectors span all solutions but the oldest; return the new R."""
@@ -391,37 +288,3 @@ class Fischer(Gated):
         k = self.size
         self._W[: k - 1], self._AW[: k - 1] = turn @ self._W[:k], turn @ self._AW[:k]
         return R
-
-
-def _checked(A: LinearOperator, b: Array, name: str = "b") -> LinearOperator:
-    """Return A as an operator for a vector b that suits it."""
-    operator = as_operator(A)
-    if getattr(b, "ndim", 0) != 1:
-        raise ValueError(f"{name} has shape {getattr(b, 'shape', None)}: expected a vector (n,); keep a guess a column")
-    try:
-        check_system(operator, b, None)
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
-    return operator
-
-
-def _same_size(x: Array, other: Array) -> None:
-    if tuple(x.shape) != tuple(other.shape):
-        raise ValueError(f"a vector of shape {tuple(x.shape)} meets solutions of shape {tuple(other.shape)}: call "
-                         "reset() before another problem")  # fmt: skip
-
-
-def _zero(b: Array) -> Array:
-    return array_namespace(b).zeros_like(b)
-
-
-def _copy(x: Array) -> Array:
-    return array_namespace(x).asarray(x, copy=True)
-
-
-def _dot(x: Array, y: Array) -> float:
-    return float(array_namespace(x).vecdot(x, y))
-
-
-def _norm(x: Array) -> float:
-    return math.sqrt(max(_dot(x, x), 0.0))

@@ -1,4 +1,4 @@
-"""Poisson problems by finite elements on unstructured meshes (dolfinx; `pip install conjugo[fem]`).
+"""Finite elements on unstructured meshes (dolfinx; `pip install conjugo[fem]`): Poisson problems, flows.
 
 Names load on first use and dolfinx inside the functions, so that importing this folder needs neither.
 """
@@ -10,19 +10,39 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from conjugo.pde.fem.assemble import poisson
+    from conjugo.pde.fem.cylinder import Cylinder, dfg_cylinder, open_cylinder
     from conjugo.pde.fem.meshes import cube, disc, l_shape, square
     from conjugo.pde.fem.problem import FemProblem
+    from conjugo.pde.fem.projection import Projection
+    from conjugo.pde.fem.taylor_hood import TaylorHood
 
 _HOME = {
+    "Cylinder": "cylinder",
     "FemProblem": "problem",
+    "Projection": "projection",
+    "TaylorHood": "taylor_hood",
     "cube": "meshes",
+    "dfg_cylinder": "cylinder",
     "disc": "meshes",
     "l_shape": "meshes",
+    "open_cylinder": "cylinder",
     "poisson": "assemble",
     "square": "meshes",
 }
 
-__all__ = ["FemProblem", "cube", "disc", "l_shape", "poisson", "square"]
+__all__ = [
+    "Cylinder",
+    "FemProblem",
+    "Projection",
+    "TaylorHood",
+    "cube",
+    "dfg_cylinder",
+    "disc",
+    "l_shape",
+    "open_cylinder",
+    "poisson",
+    "square",
+]
 
 
 def __getattr__(name: str) -> Any:

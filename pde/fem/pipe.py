@@ -88,8 +88,10 @@ def pipe(
         nodes = pipe_nodes(np.concatenate([[0.0], heights]), size)
         flow, index = pipe_flow(nodes, viscosity)
         if flow.status != "converged":
-            raise RuntimeError(f"pipe {first + i} of seed {seed}: Newton's method ended as {flow.status} with residual "
-                               f"{flow.residuals[-1]:.1e}; take a finer size, less bend or a larger viscosity")  # fmt: skip
+            last = f"Newton's method ended as {flow.status} with residual {flow.residuals[-1]:.1e}"
+            raise RuntimeError(
+                f"pipe {first + i} of seed {seed}: {last}; take a finer size, less bend or more viscosity"
+            )
         coordinates[i] = np.moveaxis(nodes, -1, 0)
         u[i] = flow.u[index, 0].reshape(size, size)
     return FieldPairs(coordinates.copy(), u, coordinates=coordinates, name=f"pipe {size}")

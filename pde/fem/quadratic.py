@@ -40,7 +40,7 @@ def spread(start: float, end: float, first: float, last: float) -> Values:
     >>> spread(0.0, 3.0, 1.0, 1.0)
     array([0., 1., 2., 3.])
     >>> np.diff(spread(0.0, 7.0, 1.0, 4.0)).round(2)
-    array([0.81, 1.29, 2.05, 2.85])
+    array([0.97, 1.37, 1.93, 2.73])
     """
     length = end - start
     if not (first > 0 and last > 0 and length):
@@ -172,7 +172,7 @@ def around_cylinder(
     >>> lines = np.linspace(-2.0, 2.0, 9)
     >>> mesh = around_cylinder(lines, lines, (-1.0, 1.0, -1.0, 1.0), (0.0, 0.0), 0.5)
     >>> mesh.topology.index_map(2).size_global
-    192
+    160
     """
     left, right, bottom, top = box
     sides = [int(np.argmin(abs(lines - value))) for lines, value in ((x, left), (x, right), (y, bottom), (y, top))]

@@ -149,10 +149,16 @@ class TaylorHood:
         tree = geometry.bb_tree(self.mesh, 2, padding=1e-10)
         near = geometry.compute_collisions_points(tree, wide)
         hits = geometry.compute_colliding_cells(self.mesh, near, wide)
-        offsets = np.asarray(hits.offsets)
-        inside = np.diff(offsets) > 0
-        cells = np.asarray(hits.array)[offsets[:-1][inside]].astype(np.int64)
-        X = self._pull_back(cells, points[inside])
+        point = np.repeat(np.arange(len(points)), np.diff(np.asarray(hits.offsets)))
+        cells = np.asarray(hits.array).astype(np.int64)
+        X = self._pull_back(cells, points[point])
+        outside = -np.minimum(X.min(axis=1), 1 - X.sum(axis=1))  # dolfinx takes the convex hull of a curved cell
+        order = np.lexsort((outside, point))
+        _, first = np.unique(point[order], return_index=True)
+        best = order[first][outside[order[first]] < 1e-8]
+        inside = np.zeros(len(points), dtype=bool)
+        inside[point[best]] = True
+        cells, X = cells[best], X[best]
         _, inverse = self._jacobian(cells, X)
         found = self._evaluation(self._spaces[0], cells, X, inverse)
         select = sp.csr_array((np.ones(len(cells)), (np.flatnonzero(inside), np.arange(len(cells)))),
@@ -175,9 +181,10 @@ class TaylorHood:
         """Images (k, 2) of reference points X in cells, and Jacobians (k, 2, 2): row x, column X."""
         import basix
 
-        corners = self.mesh.geometry.x[self.mesh.geometry.dofmap[cells], :2]
-        element = basix.create_element(basix.ElementFamily.P, basix.CellType.triangle, self.mesh.geometry.cmap.degree,
-                                       basix.LagrangeVariant(self.mesh.geometry.cmap.variant))  # fmt: skip
+        geometry = self.mesh.geometry
+        corners = geometry.x[geometry.dofmaps[0][cells], :2]
+        element = basix.create_element(basix.ElementFamily.P, basix.CellType.triangle, geometry.cmaps[0].degree,
+                                       basix.LagrangeVariant(geometry.cmaps[0].variant))  # fmt: skip
         table = element.tabulate(1, X)[..., 0]
         return np.einsum("kv,kva->ka", table[0], corners), np.einsum("bkv,kva->kab", table[1:], corners)
 

@@ -173,6 +173,7 @@ def wake(
     amplitude: float = 1e-2,
     window: tuple[float, float, float, float] = (-2.0, 13.0, -3.0, 3.0),
     spacing: float = 0.15,
+    extent: tuple[float, float, float] = (12.0, 12.0, 20.0),
     seed: int = 0,
     first: int = 0,
     progress: bool = False,
@@ -193,6 +194,8 @@ def wake(
         left, right, bottom, top of the snapshots.
     spacing : float
         Of their nodes.
+    extent : (float, float, float)
+        From the cylinder upstream, to either side and downstream, as for `open_cylinder`.
     seed, first : int
         A disturbance depends on seed and the number of its trajectory alone, counted from `first`.
     progress : bool
@@ -210,13 +213,14 @@ def wake(
     """
     if count < 1 or not (time > 0 and dt > 0 and spacing > 0):
         raise ValueError(f"count = {count}, time = {time}, dt = {dt}, spacing = {spacing}: expected positive numbers")
-    case = open_cylinder(reynolds, resolution)
+    case = open_cylinder(reynolds, resolution, upstream=extent[0], side=extent[1], downstream=extent[2])
     base = case.steady()
     if base.status != "converged":
         raise ValueError(f"Newton's method ended as {base.status} at reynolds = {reynolds}: take a finer resolution")
     grid, sample = sampler(case, window, spacing)
     step = fitting_step(dt, case.dt)
-    frames, drag, lift, numbers = [], [], [], []
+    frames: list[Values] = []
+    drag, lift, numbers = [], [], []
     for index in range(first, first + count):
         u = base.u + case.disturbance(amplitude, seed=seed, index=index)
         taken = [sample(u)]
@@ -230,8 +234,8 @@ def wake(
         drag.append(forces.drag[at])
         lift.append(forces.lift[at])
         numbers.append(strouhal(forces.after(0.75 * time), case))
-    t = dt * np.arange(len(frames[0]))
-    made = Trajectories(np.stack(frames), t, f"wake Re {reynolds:g}")
+    t: Values = dt * np.arange(len(frames[0]), dtype=np.float64)
+    made = Trajectories(np.asarray(frames, dtype=np.float64), t, f"wake Re {reynolds:g}")
     return Wake(made, np.stack(drag), np.stack(lift), sample(base.u), grid, np.array(numbers))
 
 

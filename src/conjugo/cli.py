@@ -27,6 +27,8 @@ COMMANDS = {
     "warm-start": ("warm_start", "what a learned first guess saves, or loses, inside four solvers (extra learned)"),
     "koopman-duffing": ("koopman_duffing", "linear models of the Duffing equation: errors, eigenfunctions, spectra"),
     "koopman-ks": ("koopman_ks", "forecasts of the Kuramoto-Sivashinsky equation by linear models"),
+    "initial-guess": ("initial_guess", "first guesses for the pressure systems of a flow: iterations that each saves"),
+    "koopman-wake": ("koopman_wake", "Koopman models of a cylinder's wake: spectra, modes, forecasts (extra fem)"),
     "warmup": ("warmup", "compile the kernels once, so that later runs start at once"),
 }
 """Sub-command: its module in `conjugo.cases`, and a line of help; `train` has modules of its own in `TRAINING`."""
@@ -45,6 +47,7 @@ def usage() -> str:
     """Return the list of commands."""
     lines = [f"  conjugo {name:<23}{summary}" for name, (_, summary) in COMMANDS.items()]
     lines = [f"  conjugo {name:<17}{summary}" for name, (_, summary) in COMMANDS.items()]
+    lines = [f"  conjugo {name:<15}{summary}" for name, (_, summary) in COMMANDS.items()]
     head = f"conjugo {conjugo.__version__}: classical and learned solvers for partial differential equations"
     tail = "Each takes --help, and all but warmup take --fast. Results go to runs/<case>/<time>/."
     return "\n".join([head, "", *lines, "", tail])

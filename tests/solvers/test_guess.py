@@ -131,6 +131,20 @@ def test_dependent_solutions_do_not_spoil_the_basis() -> None:
     assert np.allclose(guess(A, A @ (3 * x - y)), 3 * x - y)
 
 
+def test_nearly_dependent_solutions_keep_the_basis_accurate() -> None:
+    """A slow sequence: each solution adds 1e-8 of itself to the span. The stored A W must stay that of W."""
+    A, guess = definite(spread=5), Fischer(20)
+    rng = np.random.default_rng(0)
+    smooth, rough = rng.standard_normal((2, 30)), rng.standard_normal((400, 30))
+    for t in range(400):
+        guess.update(A, smooth[0] + 0.01 * t * smooth[1] + 1e-8 * rough[t], np.zeros(30))
+    W, AW = guess._W[: guess.size], guess._AW[: guess.size]
+    assert np.allclose(W @ A, AW, rtol=0, atol=1e-9 * float(np.abs(AW).max()))
+    x = smooth[0] + 5 * smooth[1]
+    assert np.linalg.norm(guess(A, A @ x) - x) < 1e-6 * np.linalg.norm(x)
+    assert guess.verdict.accepted
+
+
 def test_extra_vectors_join_for_one_guess() -> None:
     A, guess = definite(), Fischer(3, gate=False)
     solutions = history(A, guess, 3)
