@@ -46,8 +46,6 @@ TRAINING: dict[str, tuple[str, str]] = {
 def usage() -> str:
     """Return the list of commands."""
     lines = [f"  conjugo {name:<23}{summary}" for name, (_, summary) in COMMANDS.items()]
-    lines = [f"  conjugo {name:<17}{summary}" for name, (_, summary) in COMMANDS.items()]
-    lines = [f"  conjugo {name:<15}{summary}" for name, (_, summary) in COMMANDS.items()]
     head = f"conjugo {conjugo.__version__}: classical and learned solvers for partial differential equations"
     tail = "Each takes --help, and all but warmup take --fast. Results go to runs/<case>/<time>/."
     return "\n".join([head, "", *lines, "", tail])
