@@ -59,9 +59,7 @@ def load(paths: Sequence[Path], problem: str, device: torch.device) -> list[Trai
             )
         model = load_model(file, device=device)
         count = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        found.append(
-            Trained(facts["label"], facts["seed"], model, count, facts["train_seconds"], facts["trained_on"])
-        )
+        found.append(Trained(facts["label"], facts["seed"], model, count, facts["train_seconds"], facts["trained_on"]))
     return sorted(found, key=lambda item: (item.label, item.seed))
 
 
@@ -117,5 +115,8 @@ def spread(values: Sequence[float]) -> str:
     >>> spread([0.00651]), spread([0.0064, 0.0068])
     ('.00651', '.00660 (.00640-.00680)')
     """
-    shown = [f"{value:.{5 if value < 0.1 else 4}f}".removeprefix("0") for value in (statistics.fmean(values), min(values), max(values))]
+    shown = [
+        f"{value:.{5 if value < 0.1 else 4}f}".removeprefix("0")
+        for value in (statistics.fmean(values), min(values), max(values))
+    ]
     return shown[0] if len(values) == 1 else f"{shown[0]} ({shown[1]}-{shown[2]})"

@@ -103,7 +103,9 @@ def darcy_ours(form: Literal["correction", "faces"]) -> Callable[..., Prepared]:
 
     def prepare(train: FieldPairs, validation: FieldPairs, request: Request) -> Prepared:
         torch.manual_seed(request.seed)
-        sizes: dict[str, Any] = {} if request.width is None else {"widths": tuple(request.width * k for k in (1, 2, 3, 4))}
+        sizes: dict[str, Any] = (
+            {} if request.width is None else {"widths": tuple(request.width * k for k in (1, 2, 3, 4))}
+        )
         model = DarcyResidual(DarcyResidualConfig(form=form, walls=form == "faces", **sizes)).to(request.device)
         model.measure(torch.as_tensor(train.a, device=request.device), torch.as_tensor(train.u, device=request.device))
         batches = darcy_batches(train, request.batch, request.seed, device=request.device)

@@ -191,7 +191,9 @@ def affordable(config: Config, recipe: Recipe, train: Any, validation: Any, devi
         prepared.model,
         prepared.loss,
         prepared.batches,
-        config=FitConfig(steps=TRIAL, precision=config.precision, compile=config.compile, graph=config.graph, device=str(device)),
+        config=FitConfig(
+            steps=TRIAL, precision=config.precision, compile=config.compile, graph=config.graph, device=str(device)
+        ),
         on_step=lambda record: times.append(record.seconds),
         progress=False,
     )

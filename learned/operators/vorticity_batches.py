@@ -84,7 +84,9 @@ def vorticity_batches(
             f"{frames} past frames and {max(counts)} that follow"
         )
     if base is not None and (noise > 0 or max(counts) > 1):
-        raise ValueError(f"noise = {noise}, unroll = {unroll}: base is known beforehand for noise = 0 and unroll = 1 only")
+        raise ValueError(
+            f"noise = {noise}, unroll = {unroll}: base is known beforehand for noise = 0 and unroll = 1 only"
+        )
     data = torch.as_tensor(trajectories.u).to(device, torch.float32)
     known = None if base is None else _applied(base, data)
     spread = noise * float(data.double().square().mean().sqrt())

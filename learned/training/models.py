@@ -41,9 +41,7 @@ KEY = "conjugo"
 """The one entry of the metadata: JSON, so that equal models give equal files."""
 
 
-def save_model(
-    model: nn.Module, path: Path | str, *, storage: torch.dtype | None = None, **facts: Any
-) -> Path:
+def save_model(model: nn.Module, path: Path | str, *, storage: torch.dtype | None = None, **facts: Any) -> Path:
     """Write a model's weights and configuration, whole or not at all.
 
     Parameters

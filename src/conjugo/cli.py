@@ -22,7 +22,10 @@ COMMANDS = {
     "tune-fem": ("tune_fem", "tune PETSc inside a dolfinx time loop (extra fem)"),
     "generate": ("generate", "samples for learned operators and dynamics, into one resumable file"),
     "operator-darcy": ("operator_darcy", "Darcy flow: trained operators beside finite differences on the same input"),
-    "operator-navier-stokes": ("operator_navier_stokes", "turbulence ten steps ahead: operators beside a coarse solver"),
+    "operator-navier-stokes": (
+        "operator_navier_stokes",
+        "turbulence ten steps ahead: operators beside a coarse solver",
+    ),
     "bench-lsm": ("bench_operator", "a training step of the Latent Spectral Model in ten ways (extra learned)"),
     "warm-start": ("warm_start", "what a learned first guess saves, or loses, inside four solvers (extra learned)"),
     "koopman-duffing": ("koopman_duffing", "linear models of the Duffing equation: errors, eigenfunctions, spectra"),
