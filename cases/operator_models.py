@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from conjugo.learned.training.models import load_model, read_facts, weights_path
@@ -26,7 +26,8 @@ class Trained:
 
     label: str
     seed: int
-    model: nn.Module
+    size: int
+    model: Map
     parameters: int
     train_seconds: float
     trained_on: str

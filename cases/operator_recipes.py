@@ -75,7 +75,8 @@ def darcy_network(build: Callable[[tuple[int, ...], int | None], nn.Module]) -> 
         model = build(tuple(a.shape[2:]), request.width).to(request.device)
         model.scaling.measure(a, u)  # type: ignore[union-attr, operator]
         batches = PairBatches(a, u, batch=request.batch, seed=request.seed)
-        held_out = list(zip(*(x.split(50) for x in images(validation, request.device)), strict=True))
+        b, v = images(validation, request.device)
+        held_out = [(b[first : first + 50], v[first : first + 50]) for first in range(0, len(b), 50)]
         return Prepared(model, pair_loss, batches, held_out)
 
     return prepare
@@ -121,7 +122,7 @@ def vorticity_ours(base: str) -> Callable[..., Prepared]:
         torch.manual_seed(request.seed)
         sizes: dict[str, Any] = {} if request.width is None else {"width": request.width}
         if base == "spectral":
-            sizes |= {"refine": 2, "dt": 0.0125}
+            sizes |= {"refine": 2, "dt": 1.6 / (2 * train.u.shape[-1])}
         model = VorticityAttention(VorticityAttentionConfig(base=base, **sizes)).to(request.device)  # type: ignore[arg-type]
         model.measure(train.u)
         if base == "spectral":  # solved once for every frame; the network sees true pasts only

@@ -31,6 +31,9 @@ from conjugo.pde.darcy import darcy
 from conjugo.pde.evolution.navier_stokes import navier_stokes
 from conjugo.pde.store import load_pairs, load_trajectories
 
+SIZES = {"darcy": 421, "navier-stokes": 256}
+"""Nodes a side of the truth."""
+
 CHUNK = 20
 """Samples generated at a time."""
 
@@ -57,7 +60,7 @@ class Config:
     validation: int = 100
     """Samples after those, which choose the weights that are kept."""
     size: int = 0
-    """Nodes a side of the truth, where it is generated here; default 421 for Darcy, 256 for the vorticity."""
+    """Nodes a side of the truth; default 421 for Darcy, 256 for the vorticity, of which every fourth is seen."""
     stride: int = 5
     """Every stride-th node is seen (Darcy)."""
     steps: int = 2000
@@ -117,7 +120,7 @@ def main(config: Config) -> Path:
     prepared = recipe.prepare(train, validation, request)
     model = prepared.model
     if device.type == "cuda":
-        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = model.to(memory_format=torch.channels_last)
     count = sum(p.numel() for p in model.parameters() if p.requires_grad)
     print(f"{type(model).__name__} with {count:,} parameters on {device}; {config.steps} steps of {config.batch}")
     history = learn(config, prepared, recipe.settings, device)
@@ -126,6 +129,7 @@ def main(config: Config) -> Path:
         "problem": config.problem,
         "label": config.label or recipe.label,
         "seed": config.seed,
+        "size": config.size or SIZES[config.problem],
         "steps": len(history.steps),
         "train_seconds": round(history.seconds, 1),
         "trained_on": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
@@ -156,11 +160,11 @@ def data(config: Config, device: torch.device) -> tuple[Any, Any]:
     elif config.data is not None:
         found = load_trajectories(config.data)
     else:
-        size = config.size or 256
+        size = config.size or SIZES[config.problem]
         if device.type == "cuda":
             made = {"xp": "torch", "device": device}
         found = navier_stokes(
-            count, size=size, keep=min(size, 64), seed=config.seed, dtype="float32", progress=True, **made
+            count, size=size, keep=size // 4, dt=1.6 / size, seed=config.seed, dtype="float32", progress=True, **made
         )
     if len(found) < count:
         raise ValueError(
@@ -175,7 +179,7 @@ def seen(count: int, config: Config) -> FieldPairs:
     parts = []
     for first in tqdm(range(0, count, CHUNK), desc="Darcy", unit=f"{CHUNK} samples"):
         many = min(CHUNK, count - first)
-        pairs = darcy(many, config.size or 421, seed=config.seed, first=first, variant="spline")
+        pairs = darcy(many, config.size or SIZES[config.problem], seed=config.seed, first=first, variant="spline")
         parts.append(pairs.stride(config.stride))
     a, u = (np.concatenate([getattr(part, name) for part in parts]) for name in ("a", "u"))
     return replace(parts[0], a=a, u=u)
@@ -233,7 +237,8 @@ def card(config: Config, weights: Path, facts: dict[str, Any], parameters: int) 
     """Write the model card beside the weights."""
     what = {
         "darcy": f"Darcy flow, coefficient 12 or 3, seen on every {config.stride}-th node of the original grid",
-        "navier-stokes": "vorticity on the periodic square, viscosity 1e-5, 64^2, frames one time unit apart",
+        "navier-stokes": "vorticity on the periodic square, viscosity 1e-5, every fourth node of a "
+        f"{facts['size']}^2 grid, frames one time unit apart",
     }[config.problem]
     write_card(
         weights,

@@ -47,8 +47,8 @@ def vorticity_batches(
     augment : bool
         Whether each window is moved by a random element of `vorticity_symmetries`.
     base : callable, optional
-        What the model corrects, (N, 1, n, n) to the same: applied to every frame here, once, it saves the model from doing
-        so in every step. Only for one following frame, without noise, and for a map that has the symmetries.
+        What the model corrects, (N, 1, n, n) to the same: applied to every frame here, once, it saves the model from
+        doing so in every step. Only for one following frame, without noise, and for a map that has the symmetries.
     device : str or torch.device
         Where the data lie and the batches are made.
 
@@ -119,7 +119,8 @@ def vorticity_batches(
 def _applied(base: Callable[[Tensor], Tensor], data: Tensor, chunk: int = 256) -> Tensor:
     """Apply a map to every frame of (N, times, n, n)."""
     frames = data.flatten(0, 1)[:, None]
-    return torch.cat([base(part) for part in frames.split(chunk)]).reshape(data.shape)
+    parts = [base(frames[first : first + chunk]) for first in range(0, len(frames), chunk)]
+    return torch.cat(parts).reshape(data.shape)
 
 
 def vorticity_windows(
