@@ -22,9 +22,10 @@ from conjugo.cases.operator_models import Map, Trained, apply, by_label, load, m
 from conjugo.cases.operator_plots import darcy_fields, darcy_spectra, resolutions
 from conjugo.cases.runs import Run
 from conjugo.cases.table import Table, significant
+from conjugo.learned.operators.finite_difference import finite_difference_baseline, fitted_scale
 from conjugo.learned.preconditioners.forward import available
 from conjugo.pde import FieldPairs
-from conjugo.pde.darcy import darcy, solve_darcy
+from conjugo.pde.darcy import darcy
 from conjugo.solvers.adapters.host import to_numpy
 
 CHUNK = 20
@@ -86,7 +87,8 @@ def main(config: Config) -> Path:
     run = Run("operator_darcy", config, config.folder)
     extra = samples(config, TEST_FIRST - config.fit, config.fit, device)
     pairs = samples(config, TEST_FIRST, config.count, device)
-    scale = fitted_scale(*tensors(extra.stride(config.stride)))
+    a, u = tensors(extra.stride(config.stride))
+    scale = fitted_scale(differences("geometric")(a), u)
     a, u = tensors(pairs.stride(config.stride))
     print(
         f"{config.count} unseen samples, {config.variant} variant, truth on {config.size}^2, seen on {a.shape[-1]}^2; "
@@ -129,11 +131,7 @@ def tensors(pairs: FieldPairs) -> tuple[Tensor, Tensor]:
 def differences(faces: Literal["harmonic", "geometric"], scale: float = 1.0) -> Map:
     """Finite differences on the grid that is seen, with harmonic or geometric means at the faces."""
 
-    def call(a: Tensor) -> Tensor:
-        solved: Tensor = solve_darcy(a[:, 0].double(), faces=faces)
-        return scale * solved[:, None]
-
-    return call
+    return lambda a: finite_difference_baseline(a.double(), faces, scale=scale)
 
 
 def baselines(scale: float) -> dict[str, Map]:
@@ -142,13 +140,6 @@ def baselines(scale: float) -> dict[str, Map]:
         "differences, harmonic": differences("harmonic"),
         "differences, geometric": differences("geometric", scale),
     }
-
-
-def fitted_scale(a: Tensor, u: Tensor) -> float:
-    """Least squares scalar s of u ~ s u_g over samples, each weighted by its norm: min sum ||u - s u_g||^2 / ||u||^2."""
-    guess = differences("geometric")(a).double()
-    weight = u.double().square().sum(dim=(1, 2, 3), keepdim=True)
-    return float((guess * u / weight).sum() / (guess.square() / weight).sum())
 
 
 def measure(scores: Scores, label: str, call: Map, a: Tensor, u: Tensor, device: torch.device) -> None:

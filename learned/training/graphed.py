@@ -52,8 +52,8 @@ class GraphedGradients:
         world, config = state.world, state.config
         if world.device.type != "cuda" or world.size > 1 or config.accumulate > 1:
             raise ValueError(
-                f"graph = True on {world.device}, {world.size} processes, accumulate = {config.accumulate}: it needs one "
-                "process on a CUDA device, and accumulate = 1"
+                f"graph = True on {world.device}, {world.size} processes, accumulate = {config.accumulate}: it needs "
+                "one process on a CUDA device, and accumulate = 1"
             )
         self._model, self._loss, self._state = model, loss, state
         self._graphs: dict[Any, Graph] = {}
