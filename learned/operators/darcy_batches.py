@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from conjugo.learned.operators.batches import PairBatches, seeded
 from conjugo.learned.operators.darcy_residual import coarse_solutions
 from conjugo.learned.operators.losses import relative_l2
 from conjugo.learned.operators.symmetries import square_symmetries
@@ -61,18 +61,14 @@ def darcy_batches(
     >>> {name: tuple(field.shape) for name, field in batches(0).items()}
     {'a': (2, 1, 9, 9), 'u': (2, 1, 9, 9), 'solutions': (2, 2, 9, 9)}
     """
-    if not 1 <= batch <= len(pairs):
-        raise ValueError(f"batch = {batch}: expected 1 to {len(pairs)}, the pairs there are")
     fields = _fields(pairs, device)
+    plain = PairBatches(fields, batch=batch, seed=seed)
     group = square_symmetries(fields.shape[-1]) if augment else None
-    passes = len(pairs) // batch
 
     def batches(step: int) -> Batch:
-        epoch, place = divmod(step, passes)
-        order = torch.randperm(len(fields), generator=_generator(seed, 2 * epoch))
-        chosen = fields[order[place * batch : (place + 1) * batch].to(fields.device)]
+        (chosen,) = plain(step)
         if group is not None:
-            chosen = group.apply(group.draw(batch, _generator(seed, 2 * step + 1)), chosen)
+            chosen = group.apply(group.draw(batch, seeded(seed, step, 1)), chosen)
         return _named(chosen)
 
     return batches
@@ -135,7 +131,3 @@ def _channel(x: Any, device: str | torch.device) -> Tensor:
 
 def _named(fields: Tensor) -> Batch:
     return {"a": fields[:, :1], "u": fields[:, 1:2], "solutions": fields[:, 2:]}
-
-
-def _generator(seed: int, index: int) -> torch.Generator:
-    return torch.Generator().manual_seed(int(np.random.SeedSequence([seed, index]).generate_state(1)[0]))

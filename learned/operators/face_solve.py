@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from conjugo.learned.operators.uncompiled import uncompiled
+
 
 class Faces(NamedTuple):
     """Coefficients of a five- or nine-point operator on n x n nodes, walls included.
@@ -195,7 +197,7 @@ class _Solve(torch.autograd.Function):
         return -dl[0] * du[0], -dl[1] * du[1], by_cross, adjoint, None
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
+@uncompiled
 def _solve(across: Tensor, along: Tensor, cross: Tensor | None, f: Tensor, steps: int) -> Tensor:
     found: Tensor = _Solve.apply(across, along, cross, f, steps)
     return found

@@ -27,18 +27,22 @@ class Regrid:
         Nodes an axis of the model; default `shape`.
     hold : bool
         Set answers to zero on the walls, where the fields include them.
+    inset : float
+        Distance of the model's outermost nodes from the walls, over the length of the axis: 0 where it was trained on
+        nodes with the walls, 1 / (2 n) where on the centres of n cells.
 
     Raises
     ------
     ValueError
-        For fields of another shape, or a model's grid that is finer or has fewer than four nodes along an axis that
-        is not its own.
+        For fields of another shape, a model's grid that is finer or has fewer than four nodes along an axis that is
+        not its own, or an inset that is no part of a cell of the model or meets fields without walls.
 
     Notes
     -----
     Down: the nearest nodes of m equally spaced ones; every k-th where (n - 1) / (m - 1) = k, as the FNO protocol takes
     85 of 421. Coefficients that jump must not be averaged. Up: not-a-knot cubic splines, one matrix an axis. A grid
-    that is the model's own is copied without interpolation.
+    that is the model's own is copied without interpolation. With an inset the answers lie that far inside; with `hold`
+    the outermost ones give way to the zeros on the walls.
 
     Examples
     --------
@@ -51,7 +55,13 @@ class Regrid:
     """
 
     def __init__(
-        self, grid: Grid, shape: Sequence[int], size: Sequence[int] | None = None, *, hold: bool = True
+        self,
+        grid: Grid,
+        shape: Sequence[int],
+        size: Sequence[int] | None = None,
+        *,
+        hold: bool = True,
+        inset: float = 0.0,
     ) -> None:
         self.shape = tuple(shape)
         walled = tuple(n + 2 for n in grid.shape)
@@ -64,6 +74,11 @@ class Regrid:
         if len(self.size) != len(self.shape):
             raise ValueError(f"size = {self.size}: expected {len(self.shape)} numbers of nodes, one an axis")
         self._walled = self.shape == walled
+        most = 0.5 / max(self.size)
+        if not 0 <= inset <= most or (inset and not self._walled):
+            raise ValueError(
+                f"inset = {inset} for fields of shape {self.shape}: expected 0 to {most:.4g}, and fields with the walls"
+            )
         self._hold = hold and self._walled
         self._kept: list[NDArray[np.intp]] = []
         self._splines: list[NDArray[np.float64] | None] = []
@@ -72,11 +87,15 @@ class Regrid:
                 raise ValueError(
                     f"size = {self.size}: expected 4 to {n} nodes along axis {axis}, as many as the fields have"
                 )
-            kept = np.round(np.linspace(0, n - 1, m)).astype(np.intp)
+            places = np.linspace(inset, 1 - inset, m)
+            kept = np.round(places * (n - 1)).astype(np.intp)
             wanted = grid.coordinates()[axis]
             nodes = np.linspace(0.0, grid.lengths[axis], n) if self._walled else wanted
+            at = places * grid.lengths[axis] if inset else nodes[kept]
+            if inset and self._hold:
+                at[0], at[-1] = nodes[0], nodes[-1]
             self._kept.append(kept)
-            self._splines.append(None if n == m else _spline(nodes[kept], wanted))
+            self._splines.append(None if n == m and not inset else _spline(at, wanted))
 
     def down(self, fields: Array) -> Array:
         """Return fields (..., *shape) at the model's nodes, (..., *size)."""

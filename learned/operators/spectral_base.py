@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from conjugo.learned.operators.uncompiled import uncompiled
 from conjugo.pde.evolution.navier_stokes import advance
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
+@uncompiled
 @torch.no_grad()
 def coarse_step(w: Tensor, time: float, *, viscosity: float, dt: float, refine: int = 1) -> Tensor:
     """Follow the vorticity for some time on its own grid, or on one that is finer by a factor, by `advance`.

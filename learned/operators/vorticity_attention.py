@@ -103,11 +103,12 @@ class VorticityAttention(nn.Module):
 
     Examples
     --------
+    >>> from conjugo.learned.operators.rollout import rollout
     >>> model = VorticityAttention(VorticityAttentionConfig(width=16, heads=2, blocks=1, stem=8))
     >>> w = torch.randn(2, 10, 8, 8)
     >>> torch.equal(model(w), w[:, -1:])
     True
-    >>> model.rollout(w, 3).shape
+    >>> rollout(model, w, 3).shape
     torch.Size([2, 3, 8, 8])
     """
 
@@ -166,23 +167,6 @@ class VorticityAttention(nn.Module):
         fine = functional.gelu(self.merge(torch.cat([fine, self.leave(self.norm(x))], dim=1)))
         following: Tensor = base + self.increment * self.last(fine).to(base.dtype)
         return following
-
-    def rollout(self, w: Tensor, steps: int) -> Tensor:
-        """Predict several frames, each from the ones before: (batch, steps, n, n).
-
-        Parameters
-        ----------
-        w : (batch, frames, n, n) tensor
-            The past.
-        steps : int
-            Frames to predict.
-        """
-        found: list[Tensor] = []
-        for _ in range(steps):
-            following = self(w)
-            found.append(following)
-            w = torch.cat([w[:, 1:], following], dim=1)
-        return torch.cat(found, dim=1)
 
     @torch.no_grad()
     def measure(self, frames: NDArray[Any] | Tensor, chunk: int = 64) -> VorticityAttention:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from conjugo.learned.operators.batches import seeded
 from conjugo.learned.operators.losses import relative_l2
+from conjugo.learned.operators.rollout import rollout
 from conjugo.learned.operators.symmetries import vorticity_symmetries
 from conjugo.pde import Trajectories
 
@@ -93,8 +94,7 @@ def vorticity_batches(
     group = vorticity_symmetries(data.shape[-1]) if augment else None
 
     def batches(step: int) -> Batch:
-        # torch keeps 32 bits of a seed: both numbers go through a hash
-        generator = torch.Generator().manual_seed(int(np.random.SeedSequence([seed, step]).generate_state(1)[0]))
+        generator = seeded(seed, step)
         count = next(count for start, count in reversed(plan) if step >= start)
         which = torch.randint(len(data), (batch,), generator=generator)
         first = torch.randint(times - frames - count + 1, (batch,), generator=generator)
@@ -194,10 +194,10 @@ def rollout_loss(model: nn.Module, batch: Batch) -> Tensor:
     >>> float(rollout_loss(Same(), {"past": past, "future": 2 * past[:, :3]}))
     0.5
     """
-    w, future = batch["past"], batch["future"]
-    found: list[Tensor] = []
-    for step in range(future.shape[1]):
-        following = model(w, batch["base"]) if step == 0 and "base" in batch else model(w)
-        found.append(following)
-        w = torch.cat([w[:, 1:], following.to(w.dtype)], dim=1)
-    return relative_l2(torch.cat(found, dim=1), future)
+    known = [batch["base"]] if "base" in batch else []
+
+    def step(w: Tensor) -> Tensor:
+        following: Tensor = model(w, known.pop()) if known else model(w)
+        return following.to(w.dtype)
+
+    return relative_l2(rollout(step, batch["past"], batch["future"].shape[1]), batch["future"])

@@ -36,6 +36,9 @@ class WarmStart:
         Chebyshev-Jacobi sweeps of the mending, a product with A each; 0 mends with M only.
     hold : bool
         Set the answer to zero on the walls, where the input includes them: right for u = 0 there.
+    inset : float
+        Distance of the model's outermost nodes from the walls, over the length of the axis (see `Regrid`): 0 where its
+        training data had nodes on the walls, 1 / (2 n) where every k-th of n cell centres.
 
     Raises
     ------
@@ -78,6 +81,7 @@ class WarmStart:
         inputs: Inputs | None = None,
         sweeps: int = 8,
         hold: bool = True,
+        inset: float = 0.0,
     ) -> None:
         if sweeps < 0:
             raise ValueError(f"sweeps = {sweeps}: expected 0 or more, such as 8")
@@ -87,7 +91,7 @@ class WarmStart:
         if self._size is not None and any(not isinstance(n, int) or n < 4 for n in self._size):
             raise ValueError(f"size = {size}: expected 4 or more nodes an axis, such as 85")
         self.model, self.sweeps = model, sweeps
-        self._inputs, self._hold = inputs, hold
+        self._inputs, self._hold, self._inset = inputs, hold, inset
         self._known: tuple[Any, Relaxation | None] | None = None
 
     def __repr__(self) -> str:
@@ -166,7 +170,7 @@ class WarmStart:
         size = self._size if self._size is None or len(self._size) > 1 else self._size * len(shape)
         if size is not None and any(m > n for m, n in zip(size, shape, strict=False)):
             size = shape  # a problem coarser than the model's own grid
-        regrid = Regrid(grid, shape, size, hold=self._hold)
+        regrid = Regrid(grid, shape, size, hold=self._hold, inset=self._inset)
         u = self._infer(regrid.down(fields), regrid.size)
         xp = array_namespace(b)
         if isinstance(b, Tensor):

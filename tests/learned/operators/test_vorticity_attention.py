@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from conjugo.learned.operators.periodic_attention import PeriodicBlock, PeriodicRotary
+from conjugo.learned.operators.rollout import rollout
 from conjugo.learned.operators.spectral_base import coarse_step, refined
 from conjugo.learned.operators.symmetries import group_average, vorticity_symmetries
 from conjugo.learned.operators.vorticity_attention import VorticityAttention, VorticityAttentionConfig
@@ -115,7 +116,7 @@ def test_the_refined_step_is_that_of_the_finer_grid() -> None:
 def test_the_rollout_is_the_model_again_and_again_and_the_loss_follows_it() -> None:
     made, w = woken(), smooth(2, 3)
     with torch.no_grad():
-        found = made.rollout(w, 3)
+        found = rollout(made, w, 3)
         first = made(w)
         second = made(torch.cat([w[:, 1:], first], dim=1))
         assert torch.equal(found[:, :2], torch.cat([first, second], dim=1))

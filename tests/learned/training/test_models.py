@@ -76,6 +76,24 @@ def test_half_precision_weights_keep_their_type(tmp_path: Path) -> None:
     assert torch.equal(model.weight, toy().bfloat16().float().weight)
 
 
+def test_storage_rounds_parameters_only_and_the_loaded_model_has_its_own_type(tmp_path: Path) -> None:
+    model = toy(5, widths=(64, 64))
+    model.calls.fill_(1 / 3)
+    whole = save_model(model, tmp_path / "whole.safetensors")
+    half = save_model(model, tmp_path / "half.safetensors", storage=torch.float16)
+    stored = load_file(half)
+    assert stored["layers.0.weight"].dtype == torch.float16
+    assert stored["calls"].dtype == torch.float32
+    assert half.stat().st_size < 0.6 * whole.stat().st_size
+    again = load_model(half)
+    for (name, mine), theirs in zip(model.named_parameters(), again.parameters(), strict=True):
+        assert theirs.dtype == torch.float32, name
+        assert torch.equal(theirs, mine.half().float())
+    assert torch.equal(dict(again.named_buffers())["calls"], model.calls)
+    assert model.weight.dtype == torch.float32
+    assert not torch.equal(model.weight, model.weight.half().float())  # the one in memory is left alone
+
+
 def test_other_files_are_no_models(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     with pytest.raises(FileNotFoundError, match=r"there is no file .*x.safetensors"):

@@ -21,7 +21,7 @@ def test_cost_on_shifted_laplacians(variance: str, gain: float) -> None:
 
 @pytest.mark.parametrize(("variance", "mean"), [("high", 103.4), ("low", 64.3)])
 def test_binned_contexts_on_shifted_laplacians(variance: str, mean: float) -> None:
-    """The memo's table of section 3: Tsallis-INF in five bins of [-0.15, 0.65], as the authors have them."""
+    """The table of the authors: Tsallis-INF in five bins of [-0.15, 0.65], as the authors have them."""
     contexts, _, table = sor_table(variance)
     runs = []
     for s in range(4):

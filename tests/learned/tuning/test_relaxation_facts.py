@@ -65,7 +65,7 @@ TOTALS: dict[int, tuple[int, dict[float, int]]] = {
 @pytest.mark.slow
 @pytest.mark.parametrize("nx", TOTALS)
 def test_fact_12_totals_on_the_heat_equation(nx: int) -> None:
-    """+-0.2 %, and the best fixed arm is the memo's."""
+    """+-0.2 %, and the best fixed arm is the paper's."""
     plain, fixed = TOTALS[nx]
     table = heat_table(nx)[1].sum(axis=0)
     for omega, total in fixed.items():

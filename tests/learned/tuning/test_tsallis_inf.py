@@ -61,7 +61,7 @@ def test_cost_and_regret_on_shifted_laplacians(variance: str, excess: float, rat
     regret = np.cumsum(runs - table[:, best], axis=1).mean(axis=0)
     steps = np.array([500, 1000, 2000, 5000])
     rate = regret[steps - 1] / np.sqrt(steps)
-    assert np.all(rate > 0.93 * rates[0])  # six runs on one draw of systems; the memo has twenty draws
+    assert np.all(rate > 0.93 * rates[0])  # six runs on one draw of systems; the paper has twenty draws
     assert np.all(rate < 1.07 * rates[1])
     slope = np.polyfit(np.log(steps), np.log(regret[steps - 1]), 1)[0]
     assert 0.3 < slope < 0.6  # theory: at most 1/2

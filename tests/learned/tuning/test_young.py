@@ -119,7 +119,7 @@ def test_fact_5_the_bound_lies_above_and_the_asymptotic_rate_does_not(unshifted:
     assert np.all(bound >= counts)
     below = int(np.sum(np.log(1e-8) / np.log(rho) < counts))
     assert len(omegas) == 101
-    assert 40 <= below <= 60  # 49 with the memo's right-hand side
+    assert 40 <= below <= 60  # 49 with another right-hand side
     family = Family("shift", 4.0)
     family.observe(0.0, 1 - BETA)
     predicted = SORPrior(omegas, family, tau=float(tau))(0.0)
