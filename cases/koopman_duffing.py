@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from conjugo.cases.koopman_models import DUFFING, SPIRAL, Row
 from conjugo.cases.koopman_plots import basin_map, horizons, phase_plane, spectrum
-from conjugo.cases.koopman_scores import Scores, medians, run_row, spreads
+from conjugo.cases.koopman_scores import Scores, publish, run_row
 from conjugo.cases.launch import launch
 from conjugo.cases.runs import Run
 from conjugo.cases.train_lran import SYSTEMS, unseen
@@ -71,11 +71,7 @@ def main(config: Config) -> Path:
             scores.add(forecast, test.u, took, **extra, residual=residual)
             shown.setdefault(name, model)
             print(f"seed {seed}: {name}", flush=True)
-    table, spread = medians(found, STEPS), spreads(found, STEPS)
-    print(f"\n{table.text()}\n")
-    run.page(f"Medians over seeds\n\n{table.markdown()}\n\nSmallest to largest\n\n{spread.markdown()}")
-    run.history(["model", "seed", *map(str, range(max(STEPS) + 1))], rows(found))
-    run.result({"converged": True, "scores": [scores.facts(STEPS) for scores in found.values()]})
+    publish(run, found, STEPS)
     print(f"plot: {run.plot(picture(config, found, shown))}")
     return run.folder
 
@@ -87,7 +83,7 @@ def models(config: Config, seed: int) -> Iterator[tuple[str, LinearModel, int | 
     for name in config.models:
         if config.fast and name not in quick:
             continue
-        row: Row = DUFFING[name]
+        row: Row[LinearModel] = DUFFING[name]
         made = run_row(row, duffing(count, row.steps, seed=seed), seed)
         if made is None:
             print(f"{name} left out: {row.needs} is not installed")
@@ -111,13 +107,6 @@ def autoencoder(config: Config, seed: int, data: Trajectories) -> tuple[LinearMo
         print(f"LRAN left out: {error}")
         return None
     return LRANModel.load(path, data), float("nan")
-
-
-def rows(found: dict[str, Scores]) -> Iterator[list[object]]:
-    """Yield the rows of history.csv: a model's errors by step, seed by seed."""
-    for name, scores in found.items():
-        for seed, errors in enumerate(scores.errors):
-            yield [name, seed, *errors.tolist()]
 
 
 def grid(resolution: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from conjugo.cases.koopman_models import KURAMOTO_SIVASHINSKY
 from conjugo.cases.koopman_plots import horizons, space_time, spectrum
-from conjugo.cases.koopman_scores import Scores, medians, run_row, spreads
+from conjugo.cases.koopman_scores import Scores, publish, run_row
 from conjugo.cases.launch import launch
 from conjugo.cases.runs import Run
 from conjugo.cases.train_lran import REENCODE, trajectories, unseen
-from conjugo.learned.dynamics import EDMD, LinearModel, Radial, resdmd_residuals
+from conjugo.learned.dynamics import EDMD, LinearModel, OnWaves, Radial, Sliced, resdmd_residuals
 from conjugo.learned.dynamics.lran_model import LRANModel
 from conjugo.learned.training.models import weights_path
 from conjugo.pde.trajectories import Trajectories
@@ -58,7 +58,7 @@ class Config:
 class Shown:
     """What the picture needs of one model, from the first seed."""
 
-    model: LinearModel
+    model: LinearModel | Sliced
     forecast: NDArray[np.float64]
 
 
@@ -73,31 +73,33 @@ def main(config: Config) -> Path:
         first = first or test
         for name, model, reencode, took in models(config, seed):
             forecast = model.predict(test.u[:, 0], max(STEPS), reencode=reencode)
-            found.setdefault(name, Scores(name)).add(
-                forecast, test.u, took, **{"d": float(len(model.K)), "radius": float(np.abs(model.eigenvalues).max())}
-            )
+            found.setdefault(name, Scores(name)).add(forecast, test.u, took, **spectral(model))
             shown.setdefault(name, Shown(model, forecast))
             print(f"seed {seed}: {name}", flush=True)
-    table, spread = medians(found, STEPS), spreads(found, STEPS)
-    print(f"\n{table.text()}\n")
-    run.page(f"Medians over seeds\n\n{table.markdown()}\n\nSmallest to largest\n\n{spread.markdown()}")
-    run.history(["model", "seed", *map(str, range(max(STEPS) + 1))], rows(found))
-    run.result({"converged": True, "scores": [scores.facts(STEPS) for scores in found.values()]})
+    publish(run, found, STEPS)
     if first is not None:
         print(f"plot: {run.plot(picture(first, found, shown))}")
     return run.folder
 
 
-def models(config: Config, seed: int) -> Iterator[tuple[str, LinearModel, int | None, float]]:
+def spectral(model: LinearModel | Sliced) -> dict[str, float]:
+    """Dimension and spectral radius of a model's K; nothing of a model that has none."""
+    if isinstance(model, Sliced):
+        return {}
+    return {"d": float(len(model.K)), "radius": float(np.abs(model.eigenvalues).max())}
+
+
+def models(config: Config, seed: int) -> Iterator[tuple[str, LinearModel | Sliced, int | None, float]]:
     """Yield each row's name, fitted model, steps between re-encodings, and seconds; the autoencoder last."""
     data = trajectories("ks", 4 if config.fast else config.trajectories, seed=seed, fast=config.fast)
-    kept: dict[tuple[int, int], tuple[LinearModel, float]] = {}
+    kept: dict[tuple[int, int], tuple[LinearModel | Sliced, float]] = {}
     for name in config.models:
         row = KURAMOTO_SIVASHINSKY[name]
         if config.fast:
-            if row.needs or "quadratic" in name or "forecasts" in name:
+            if row.needs or "quadratic" in name or "256" in name:
                 continue
-            row = replace(row, build=small if "Gaussian" in name else row.build, copies=min(2, row.copies))
+            if "Gaussian" in name:
+                row = replace(row, build=small_on_slice if "slice" in name else small, copies=min(2, row.copies))
             name = name.replace("2,000", "100")
         key = (id(row.build), row.copies)
         made = kept.get(key) or run_row(row, data, seed)  # the relifted model is the linear one, used otherwise
@@ -121,24 +123,21 @@ def small(seed: int) -> EDMD:
     return EDMD(Radial(100, "gaussian", 0.6, relative=True, seed=seed), ridge=1e-9)
 
 
-def rows(found: dict[str, Scores]) -> Iterator[list[object]]:
-    """Yield the rows of history.csv: a model's errors by step, seed by seed."""
-    for name, scores in found.items():
-        for seed, errors in enumerate(scores.errors):
-            yield [name, seed, *errors.tolist()]
+def small_on_slice(seed: int) -> Sliced:
+    """Stand in for those on the slice."""
+    gaussian = Radial(100, "gaussian", 0.6, relative=True, choice="farthest", seed=seed)
+    return Sliced(EDMD(OnWaves(24, gaussian), ridge=1e-9))
 
 
 def chosen(shown: dict[str, Shown]) -> list[str]:
-    """Names of the two models whose fields are drawn: the autoencoder's linear forecast, and the relifted kernel's."""
-    linear = next((name for name in shown if "LRAN" in name), None) or next(
-        (name for name in shown if name.startswith("EDMD Gaussian")), next(iter(shown))
-    )
-    lifted = [name for name in shown if name.startswith("relifted")]
-    return [linear, lifted[-1] if lifted else list(shown)[-1]]
+    """Names of the two models whose fields and spectra are drawn: the autoencoder, and the best linear one there is."""
+    wanted = ("LRAN d = 256", "balanced 256 of forecasts on the slice", "EDMD Gaussian 2,000", "EDMD Gaussian 100")
+    linear = [name for name, one in shown.items() if isinstance(one.model, LinearModel)]
+    return list(dict.fromkeys([*(name for name in wanted if name in shown), *linear]))[:2]
 
 
 def picture(test: Trajectories, found: dict[str, Scores], shown: dict[str, Shown]) -> Figure:
-    """Draw a trajectory, two forecasts of it and their errors; errors by horizon; a spectrum."""
+    """Draw a trajectory, two forecasts of it and their errors; errors by horizon; two spectra."""
     figure = Figure(figsize=(16.0, 9.2), layout="constrained")
     above, below = np.asarray(figure.subfigures(2, 1, height_ratios=(1.0, 1.25)), dtype=object)
     truth = test.u[0, : max(STEPS) + 1]
@@ -150,12 +149,13 @@ def picture(test: Trajectories, found: dict[str, Scores], shown: dict[str, Shown
     top = float(np.abs(truth).max())
     image = space_time(fields, axes, length=LENGTH, unit=1.0 / LYAPUNOV_TIME, top=top)
     above.colorbar(image, ax=axes, shrink=0.8, label="u", pad=0.01)
-    left, right = below.subplots(1, 2, width_ratios=(1.6, 1.0))
+    left, *others = below.subplots(1, 3, width_ratios=(1.6, 1.0, 1.0))
     curves = {name: scores.median() for name, scores in found.items()}
     horizons(curves, left, unit=1.0 / LYAPUNOV_TIME, label="Lyapunov times (21)")
-    name = chosen(shown)[0]
-    model = shown[name].model
-    spectrum(model.eigenvalues, resdmd_residuals(model, test), right, title=f"{name}: eigenvalues and residuals")
+    for name, ax in zip(chosen(shown), others, strict=False):
+        model = shown[name].model
+        if isinstance(model, LinearModel):
+            spectrum(model.eigenvalues, resdmd_residuals(model, test), ax, title=f"{name}: eigenvalues")
     return figure
 
 

@@ -46,7 +46,7 @@ def horizons(curves: Mapping[str, Floats], ax: Axes, *, unit: float, label: str)
     ax.axhline(1.0, color="0.8", linewidth=0.8, zorder=0)
     ax.set_xlabel(label)
     ax.set_ylabel("NRMSE of the state")
-    ax.legend(fontsize=7, framealpha=0.9, edgecolor="none", loc="lower right", labelspacing=0.3)
+    ax.legend(fontsize=7, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, labelspacing=0.3)
     quiet(ax)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 
@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conjugo.cases.koopman_models import Row, fitted
+from conjugo.cases.runs import Run
 from conjugo.cases.table import Table, seconds, significant
-from conjugo.learned.dynamics import LinearModel, nrmse
+from conjugo.learned.dynamics import LinearModel, Sliced, nrmse
 from conjugo.pde.trajectories import Trajectories
 
 
@@ -51,13 +52,30 @@ class Scores:
         }
 
 
-def run_row(row: Row, trajectories: Trajectories, seed: int) -> tuple[LinearModel, float] | None:
+def run_row[M: LinearModel | Sliced](row: Row[M], trajectories: Trajectories, seed: int) -> tuple[M, float] | None:
     """Fit the model of a row; None where its package is missing."""
     if row.needs and find_spec(row.needs) is None:
         return None
     began = time.perf_counter()
     model = fitted(row, trajectories, seed)
     return model, time.perf_counter() - began
+
+
+def publish(run: Run, found: Mapping[str, Scores], steps: Sequence[int]) -> None:
+    """Print the medians, and write tables.md, history.csv and result.json."""
+    table, spread = medians(found, steps), spreads(found, steps)
+    print(f"\n{table.text()}\n")
+    run.page(f"Medians over seeds\n\n{table.markdown()}\n\nSmallest to largest\n\n{spread.markdown()}")
+    horizon = len(next(iter(found.values())).median())
+    run.history(["model", "seed", *map(str, range(horizon))], _rows(found))
+    run.result({"converged": True, "scores": [scores.facts(steps) for scores in found.values()]})
+
+
+def _rows(found: Mapping[str, Scores]) -> Iterator[list[object]]:
+    """Yield the rows of history.csv: a model's errors by step, seed by seed."""
+    for name, scores in found.items():
+        for seed, errors in enumerate(scores.errors):
+            yield [name, seed, *errors.tolist()]
 
 
 def medians(found: Mapping[str, Scores], steps: Sequence[int]) -> Table:

@@ -12,6 +12,7 @@ from conjugo.learned.dynamics.measures import nearest, nrmse, wrong_basin
 from conjugo.learned.dynamics.model import Diagnostics, LinearModel, Model
 from conjugo.learned.dynamics.multi_kernel import MultiKernelReconstruction, WithReconstruction
 from conjugo.learned.dynamics.resdmd import pseudospectrum, resdmd_residuals
+from conjugo.learned.dynamics.slicing import OnWaves, Sliced
 
 __all__ = [
     "DMD",
@@ -27,9 +28,11 @@ __all__ = [
     "MultiKernelReconstruction",
     "NystromFeatures",
     "OnModes",
+    "OnWaves",
     "Polynomials",
     "Radial",
     "Reduced",
+    "Sliced",
     "WithReconstruction",
     "nearest",
     "nrmse",

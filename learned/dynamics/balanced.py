@@ -91,18 +91,7 @@ class Reduced(LinearModel):
         self.model, self.rank, self.method, self.horizon, self.decay = model, rank, method, horizon, decay
 
     def fit(self, trajectories: Trajectories) -> Self:
-        """Fit the large model where it is not fitted, and reduce it on these trajectories.
-
-        Parameters
-        ----------
-        trajectories : Trajectories
-            Of one length, evenly spaced in time.
-
-        Returns
-        -------
-        Reduced
-            This model, fitted.
-        """
+        """Fit the large model where it is not fitted, and reduce it on these trajectories; see `LinearModel.fit`."""
         u, dt = checked_states(trajectories)
         if not self.model.fitted:
             self.model.fit(trajectories)

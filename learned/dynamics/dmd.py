@@ -57,18 +57,7 @@ class DMD(LinearModel):
         self.rank, self.ridge = rank, ridge
 
     def fit(self, trajectories: Trajectories) -> Self:
-        """Learn from trajectories.
-
-        Parameters
-        ----------
-        trajectories : Trajectories
-            Of one length, evenly spaced in time.
-
-        Returns
-        -------
-        DMD
-            This model, fitted.
-        """
+        """Learn from trajectories; see `LinearModel.fit`."""
         u, dt = checked_states(trajectories)
         x = u[:, :-1].reshape(-1, u.shape[2])
         _, s, rows = scipy.linalg.svd(x, full_matrices=False)

@@ -74,18 +74,7 @@ class EDMD(LinearModel):
         self._features = dictionary
 
     def fit(self, trajectories: Trajectories) -> Self:
-        """Learn from trajectories.
-
-        Parameters
-        ----------
-        trajectories : Trajectories
-            Of one length, evenly spaced in time.
-
-        Returns
-        -------
-        EDMD
-            This model, fitted.
-        """
+        """Learn from trajectories; see `LinearModel.fit`."""
         u, dt = checked_states(trajectories)
         ridge = self._validated(u, dt) if self.ridge == "validation" else self.ridge
         self._features = deepcopy(self.dictionary).fit(u[:, :-1].reshape(-1, u.shape[2]))

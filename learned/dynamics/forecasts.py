@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from conjugo.learned.dynamics.edmd import EDMD
 from conjugo.learned.dynamics.model import LinearModel
 from conjugo.learned.dynamics.regression import RIDGE
+from conjugo.learned.dynamics.slicing import Sliced
 from conjugo.pde.trajectories import Trajectories
 
 
@@ -20,7 +21,7 @@ class Forecasts:
 
     Parameters
     ----------
-    model : LinearModel
+    model : LinearModel or Sliced
         The model that forecasts.
     length : int
         Steps, T.
@@ -33,7 +34,7 @@ class Forecasts:
         For a length less than 1.
     """
 
-    model: LinearModel
+    model: LinearModel | Sliced
     length: int
     reencode: int | None = 1
     _n: int = field(init=False, default=0)
@@ -62,7 +63,7 @@ class ForecastEDMD(EDMD):
 
     Parameters
     ----------
-    model : LinearModel
+    model : LinearModel or Sliced
         The model that forecasts, best one that is accurate where relifted; `fit` fits it unless it is fitted already.
     length : int
         Steps, T: up to here the linear model's forecasts are the other's.
@@ -102,7 +103,7 @@ class ForecastEDMD(EDMD):
 
     def __init__(
         self,
-        model: LinearModel,
+        model: LinearModel | Sliced,
         length: int,
         *,
         reencode: int | None = 1,
@@ -112,18 +113,7 @@ class ForecastEDMD(EDMD):
         self.model = model
 
     def fit(self, trajectories: Trajectories) -> Self:
-        """Learn from trajectories.
-
-        Parameters
-        ----------
-        trajectories : Trajectories
-            Of one length, evenly spaced in time.
-
-        Returns
-        -------
-        ForecastEDMD
-            This model, fitted.
-        """
+        """Learn from trajectories; see `LinearModel.fit`."""
         if not self.model.fitted:
             self.model.fit(trajectories)
         return super().fit(trajectories)

@@ -225,18 +225,7 @@ class WithReconstruction(LinearModel):
         self.reconstruction = reconstruction if reconstruction is not None else MultiKernelReconstruction()
 
     def fit(self, trajectories: Trajectories) -> Self:
-        """Fit the linear model where it is not fitted, and the reconstruction.
-
-        Parameters
-        ----------
-        trajectories : Trajectories
-            Of one length, evenly spaced in time.
-
-        Returns
-        -------
-        WithReconstruction
-            This model, fitted.
-        """
+        """Fit the linear model where it is not fitted, and the reconstruction; see `LinearModel.fit`."""
         u, dt = checked_states(trajectories)
         if not self.model.fitted:
             self.model.fit(trajectories)

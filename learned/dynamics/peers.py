@@ -45,18 +45,7 @@ class PyDMD(LinearModel):
         self.rank, self.options = rank, options
 
     def fit(self, trajectories: Trajectories) -> Self:
-        """Learn from trajectories.
-
-        Parameters
-        ----------
-        trajectories : Trajectories
-            Of one length, evenly spaced in time.
-
-        Returns
-        -------
-        PyDMD
-            This model, fitted.
-        """
+        """Learn from trajectories; see `LinearModel.fit`."""
         u, dt = checked_states(trajectories)
         n = u.shape[2]
         x, y = u[:, :-1].reshape(-1, n), u[:, 1:].reshape(-1, n)
@@ -130,18 +119,7 @@ class Kooplearn(LinearModel):
         self.reduced_rank, self.seed = reduced_rank, seed
 
     def fit(self, trajectories: Trajectories) -> Self:
-        """Learn from trajectories.
-
-        Parameters
-        ----------
-        trajectories : Trajectories
-            Of one length, evenly spaced in time.
-
-        Returns
-        -------
-        Kooplearn
-            This model, fitted.
-        """
+        """Learn from trajectories; see `LinearModel.fit`."""
         u, dt = checked_states(trajectories)
         count, _, n = u.shape
         flat = np.ascontiguousarray(u.transpose(1, 0, 2)).reshape(-1, n)

@@ -29,7 +29,9 @@ def test_duffing_table_has_baselines_and_the_shipped_network(tmp_path: Path) -> 
 
 def test_ks_table_has_baselines(tmp_path: Path) -> None:
     folder = koopman_ks.main(koopman_ks.Config(fast=True, folder=tmp_path))
-    assert {"persistence", "DMD", "relifted Gaussian 100"} <= set(names(folder))
+    assert {"persistence", "DMD", "relifted Gaussian 100", "relifted Gaussian 100 on the slice", "LRAN d = 256"} <= set(
+        names(folder)
+    )
     assert (folder / "plot.png").stat().st_size > 0
 
 
