@@ -22,13 +22,9 @@ from conjugo.cases.operator_models import Map, Trained, apply, by_label, load, m
 from conjugo.cases.operator_plots import darcy_fields, darcy_spectra, resolutions
 from conjugo.cases.runs import Run
 from conjugo.cases.table import Table, significant
-<<<<<<< HEAD
 from conjugo.learned.operators.darcy_residual import DarcyResidual
 from conjugo.learned.operators.finite_difference import finite_difference_baseline, fitted_scale
 from conjugo.learned.operators.symmetries import group_average, square_symmetries
-=======
-from conjugo.learned.operators.finite_difference import finite_difference_baseline, fitted_scale
->>>>>>> warm2
 from conjugo.learned.preconditioners.forward import available
 from conjugo.pde import FieldPairs
 from conjugo.pde.darcy import darcy
@@ -96,13 +92,8 @@ def main(config: Config) -> Path:
     run = Run("operator_darcy", config, config.folder)
     extra = samples(config, TEST_FIRST - config.fit, config.fit, device)
     pairs = samples(config, TEST_FIRST, config.count, device)
-<<<<<<< HEAD
-    given, wanted = tensors(extra.stride(config.stride))
-    scale = fitted_scale(differences("geometric")(given), wanted)
-=======
     a, u = tensors(extra.stride(config.stride))
     scale = fitted_scale(differences("geometric")(a), u)
->>>>>>> warm2
     a, u = tensors(pairs.stride(config.stride))
     print(
         f"{config.count} unseen samples, {config.variant} variant, truth on {config.size}^2, seen on {a.shape[-1]}^2; "
@@ -146,15 +137,7 @@ def tensors(pairs: FieldPairs) -> tuple[Tensor, Tensor]:
 def differences(faces: Literal["harmonic", "geometric"], scale: float = 1.0) -> Map:
     """Finite differences on the grid that is seen, with harmonic or geometric means at the faces."""
 
-<<<<<<< HEAD
-    def call(a: Tensor) -> Tensor:
-        solved: Tensor = finite_difference_baseline(a[:, 0].double(), faces, scale=scale)
-        return solved[:, None]
-
-    return call
-=======
     return lambda a: finite_difference_baseline(a.double(), faces, scale=scale)
->>>>>>> warm2
 
 
 def baselines(scale: float) -> dict[str, Map]:
@@ -165,7 +148,6 @@ def baselines(scale: float) -> dict[str, Map]:
     }
 
 
-<<<<<<< HEAD
 def averaged(item: Trained) -> Trained:
     """Average a model over the eight symmetries of the square, which the solution operator has: eight passes."""
 
@@ -176,8 +158,6 @@ def averaged(item: Trained) -> Trained:
     return replace(item, label=f"{item.label}, 8 symmetries", model=call)
 
 
-=======
->>>>>>> warm2
 def measure(scores: Scores, label: str, call: Map, a: Tensor, u: Tensor, device: torch.device) -> None:
     """Apply one method to all samples, and time it on one and on up to twenty."""
     prediction = apply(call, a, device=device, label=label)
