@@ -175,7 +175,8 @@ def over_resolutions(
     config: Config, pairs: FieldPairs, models: list[Trained], scale: float, device: torch.device
 ) -> dict[str, dict[int, float]]:
     """Mean error of every method (first seed) on other grids than that of its training; NaN where it takes none."""
-    methods = {**baselines(scale), **{label: group[0].model for label, group in by_label(models).items()}}
+    methods = baselines(scale)
+    methods |= {label: group[0].model for label, group in by_label(models).items()}
     found: dict[str, dict[int, float]] = {label: {} for label in methods}
     for stride in sorted(config.strides, reverse=True):
         a, u = tensors(pairs.stride(stride)[: min(config.count, 20)])

@@ -75,7 +75,7 @@ def darcy_network(build: Callable[[tuple[int, ...], int | None], nn.Module]) -> 
         model = build(tuple(a.shape[2:]), request.width).to(request.device)
         model.scaling.measure(a, u)  # type: ignore[union-attr, operator]
         batches = PairBatches(a, u, batch=request.batch, seed=request.seed)
-        held_out = list(zip(*(x.split(50) for x in images(validation, request.device)), strict=True))
+        held_out = list(zip(*(torch.split(x, 50) for x in images(validation, request.device)), strict=True))
         return Prepared(model, pair_loss, batches, held_out)
 
     return prepare

@@ -95,7 +95,7 @@ def main(config: Config) -> Path:
     history = fit(model, excess_energy, pool, config=settings, validation=[held_out(0)], checkpoint=config.checkpoint)
     table, rows = compare(model.cpu(), config, test_shape)
     print(f"\n{table.text()}\n")
-    facts = {"seed": config.seed, "steps": len(history.steps), "seconds": round(history.seconds, 1)}
+    facts: dict[str, Any] = {"seed": config.seed, "steps": len(history.steps), "seconds": round(history.seconds, 1)}
     weights = save_model(model, run.folder / "weights.safetensors", **facts)
     card(config, weights, model, history, rows, test_shape)
     history.save_csv(run.folder / "history.csv")

@@ -116,7 +116,7 @@ def main(config: Config) -> Path:
     table, rows = validate(config, model, device)
     print(f"\n{table.text()}\n")
     history.save_csv(run.folder / "history.csv")
-    facts = {"seed": config.seed, "steps": len(history.steps), "seconds": round(history.seconds, 1)}
+    facts: dict[str, Any] = {"seed": config.seed, "steps": len(history.steps), "seconds": round(history.seconds, 1)}
     weights = save_model(model, run.folder / "weights.safetensors", **facts)
     card(config, weights, history, rows, parameters, device)
     run.result(

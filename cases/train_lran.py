@@ -136,7 +136,7 @@ def main(config: Config) -> Path:
         table.add(*(str(cell) if isinstance(cell, str) else significant(cell) for cell in row.values()))
     print(f"\n{table.text()}\n")
     history.save_csv(run.folder / "history.csv")
-    facts = {"seed": config.seed, "steps": len(history.steps), "seconds": round(history.seconds, 1)}
+    facts: dict[str, Any] = {"seed": config.seed, "steps": len(history.steps), "seconds": round(history.seconds, 1)}
     weights = save_model(network, run.folder / "weights.safetensors", **facts)
     card(config, training, weights, history, rows, fit_seconds, parameters)
     run.result({"converged": True, "interrupted": False, "stopped_early": history.interrupted, "parameters": parameters,

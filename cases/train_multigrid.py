@@ -113,7 +113,7 @@ def main(config: Config) -> Path:
     history = train(config, net, batches)
     history.save_csv(run.folder / "history.csv")
     net.to("cpu")
-    facts = {"seed": config.seed, "steps": len(history.steps), "seconds": round(history.seconds, 1)}
+    facts: dict[str, Any] = {"seed": config.seed, "steps": len(history.steps), "seconds": round(history.seconds, 1)}
     weights = save_model(net, run.folder / "weights.safetensors", **facts)
     table, rows = evaluate(config, net)
     print(f"\n{table.text()}\n")

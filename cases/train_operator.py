@@ -117,7 +117,7 @@ def main(config: Config) -> Path:
     prepared = recipe.prepare(train, validation, request)
     model = prepared.model
     if device.type == "cuda":
-        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = model.to(memory_format=torch.channels_last)
     count = sum(p.numel() for p in model.parameters() if p.requires_grad)
     print(f"{type(model).__name__} with {count:,} parameters on {device}; {config.steps} steps of {config.batch}")
     history = learn(config, prepared, recipe.settings, device)
