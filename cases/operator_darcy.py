@@ -18,7 +18,17 @@ from torch import Tensor
 from tqdm import tqdm
 
 from conjugo.cases.launch import launch
-from conjugo.cases.operator_models import Map, Trained, apply, by_label, load, milliseconds, relative, spread
+from conjugo.cases.operator_models import (
+    TEST_FIRST,
+    Map,
+    Trained,
+    apply,
+    by_label,
+    load,
+    milliseconds,
+    relative,
+    spread,
+)
 from conjugo.cases.operator_plots import darcy_fields, darcy_spectra, resolutions
 from conjugo.cases.runs import Run
 from conjugo.cases.table import Table, significant
@@ -30,9 +40,6 @@ from conjugo.solvers.adapters.host import to_numpy
 
 CHUNK = 20
 """Samples computed at a time."""
-
-TEST_FIRST = 1_000_000
-"""Samples from this index on are not trained on."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from conjugo.cases.operator_models import KNOWN, WANTED
 from conjugo.learned.operators.baselines import FNOConfig, FNOOperator, UNOConfig, UNOOperator
 from conjugo.learned.operators.batches import PairBatches
 from conjugo.learned.operators.darcy_batches import darcy_batches, darcy_loss, darcy_validation
@@ -19,9 +20,6 @@ from conjugo.learned.operators.vorticity_attention import VorticityAttention, Vo
 from conjugo.learned.operators.vorticity_batches import rollout_loss, vorticity_batches, vorticity_windows
 from conjugo.learned.training.fit import Loss
 from conjugo.pde import FieldPairs, Trajectories
-
-KNOWN, WANTED = 10, 10
-"""Frames that are known and wanted in the vorticity problem."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,12 +15,12 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from conjugo.cases.launch import launch
 from conjugo.cases.runs import Run
 from conjugo.cases.table import Table, seconds
+from conjugo.cases.training_curve import training_curve
 from conjugo.learned.preconditioners.dcdm import DirectionNet, DirectionNetConfig
 from conjugo.learned.preconditioners.domains import Domains
 from conjugo.learned.preconditioners.forward import available
@@ -122,7 +122,9 @@ def main(config: Config) -> Path:
     run.result(
         {"converged": True, "interrupted": history.interrupted, "parameters": parameters, "scores": rows, **facts}
     )
-    print(f"weights: {weights}\nplot: {run.plot(picture(config, history))}")
+    title = f"{config.network}, {config.size}^{config.dimension}"
+    figure = training_curve(history, ylabel=f"{config.loss} that one step leaves", title=title)
+    print(f"weights: {weights}\nplot: {run.plot(figure)}")
     return run.folder
 
 
@@ -242,22 +244,6 @@ def card(
             "Larger grids than those of the scores were not tried.",
         ],
     )
-
-
-def picture(config: Config, history: History) -> Figure:
-    """Draw the loss of every step, and its running mean."""
-    figure = Figure(figsize=(7.0, 4.2), layout="constrained")
-    ax = figure.subplots()
-    ax.semilogy(history.steps, history.losses, color="0.75", linewidth=0.8, label="a step")
-    width = max(1, min(50, len(history.losses) // 5))
-    if len(history.losses) >= width:
-        mean = np.convolve(history.losses, np.full(width, 1 / width), mode="valid")
-        ax.semilogy(history.steps[width - 1 :], mean, color="#0072B2", label=f"mean of {width}")
-    ax.set_xlabel("step")
-    ax.set_ylabel(f"{config.loss} that one step leaves")
-    ax.legend(frameon=False)
-    ax.set_title(f"{config.network}, {config.size}^{config.dimension}, {seconds(history.seconds)}", fontsize=10)
-    return figure
 
 
 if __name__ == "__main__":

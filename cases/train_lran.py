@@ -13,13 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
-from matplotlib.figure import Figure
 
 from conjugo.cases.launch import launch
 from conjugo.cases.runs import Run
 from conjugo.cases.table import Table, seconds, significant
+from conjugo.cases.training_curve import training_curve
 from conjugo.learned.dynamics.lran import LRAN
 from conjugo.learned.dynamics.lran_model import LRANModel
 from conjugo.learned.dynamics.lran_train import LRANTraining, fresh_network, train_lran
@@ -141,7 +140,8 @@ def main(config: Config) -> Path:
     card(config, training, weights, history, rows, fit_seconds, parameters)
     run.result({"converged": True, "interrupted": False, "stopped_early": history.interrupted, "parameters": parameters,
                 "start_seconds": fit_seconds, "scores": rows, **facts})  # fmt: skip
-    print(f"weights: {weights}\nplot: {run.plot(picture(history, config.system))}")
+    figure = training_curve(history, ylabel="loss, Eq. 25", title=config.system)
+    print(f"weights: {weights}\nplot: {run.plot(figure)}")
     return run.folder
 
 
@@ -232,22 +232,6 @@ def card(
             "A relifted kernel model may forecast better at the same horizon: see docs/koopman.md.",
         ],
     )
-
-
-def picture(history: History, system: System) -> Figure:
-    """Draw the loss of every step, and its running mean."""
-    figure = Figure(figsize=(7.0, 4.2), layout="constrained")
-    ax = figure.subplots()
-    ax.semilogy(history.steps, history.losses, color="0.75", linewidth=0.8, label="a step")
-    width = max(1, min(100, len(history.losses) // 5))
-    if len(history.losses) >= width:
-        mean = np.convolve(history.losses, np.full(width, 1 / width), mode="valid")
-        ax.semilogy(history.steps[width - 1 :], mean, color="#0072B2", label=f"mean of {width}")
-    ax.set_xlabel("step")
-    ax.set_ylabel("loss, Eq. 25")
-    ax.legend(frameon=False)
-    ax.set_title(f"{system}, {seconds(history.seconds)}", fontsize=10)
-    return figure
 
 
 if __name__ == "__main__":
