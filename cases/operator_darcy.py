@@ -18,7 +18,17 @@ from torch import Tensor
 from tqdm import tqdm
 
 from conjugo.cases.launch import launch
-from conjugo.cases.operator_models import Map, Trained, apply, by_label, load, milliseconds, relative, spread
+from conjugo.cases.operator_models import (
+    TEST_FIRST,
+    Map,
+    Trained,
+    apply,
+    by_label,
+    load,
+    milliseconds,
+    relative,
+    spread,
+)
 from conjugo.cases.operator_plots import darcy_fields, darcy_spectra, resolutions
 from conjugo.cases.runs import Run
 from conjugo.cases.table import Table, significant
@@ -35,9 +45,6 @@ CHUNK = 20
 
 SOME = 10
 """Samples of the table over resolutions."""
-
-TEST_FIRST = 1_000_000
-"""Samples from this index on are not trained on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,7 +198,7 @@ def over_resolutions(
     config: Config, pairs: FieldPairs, models: list[Trained], scale: float, device: torch.device
 ) -> dict[str, dict[int, float]]:
     """Mean error of every method (first seed) on other grids than that of its training; NaN where it takes none."""
-    methods: dict[str, Map] = baselines(scale)
+    methods = baselines(scale)
     methods |= {label: group[0].model for label, group in by_label(models).items()}
     found: dict[str, dict[int, float]] = {label: {} for label in methods}
     for stride in sorted(config.strides, reverse=True):

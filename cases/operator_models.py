@@ -20,6 +20,13 @@ type Map = Callable[[Tensor], Tensor]
 """Fields to fields, (B, C, *grid) to (B, C', *grid), in physical units."""
 
 
+KNOWN, WANTED = 10, 10
+"""Frames at t = 1 .. 10 of a vorticity are known, those at t = 11 .. 20 wanted (Li et al. 2021)."""
+
+TEST_FIRST = 1_000_000
+"""Samples from this index on are not trained on."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Trained:
     """A model with what its file says of its training."""

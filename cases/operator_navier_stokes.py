@@ -18,7 +18,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from conjugo.cases.launch import launch
-from conjugo.cases.operator_models import Map, Trained, apply, by_label, load, milliseconds, relative, spread
+from conjugo.cases.operator_models import (
+    KNOWN,
+    TEST_FIRST,
+    WANTED,
+    Map,
+    Trained,
+    apply,
+    by_label,
+    load,
+    milliseconds,
+    relative,
+    spread,
+)
 from conjugo.cases.operator_plots import enstrophy_spectra, over_time, vorticity_fields
 from conjugo.cases.runs import Run
 from conjugo.cases.table import Table, significant
@@ -29,14 +41,8 @@ from conjugo.pde.evolution.navier_stokes import navier_stokes
 from conjugo.pde.trajectories import Trajectories
 from conjugo.solvers.adapters.host import to_numpy
 
-TEST_FIRST = 1_000_000
-"""Trajectories from this index on are not trained on."""
-
 TRUTH = 1.6
 """Time step of the truth times its nodes a side: what is stable until t = 20."""
-
-KNOWN, WANTED = 10, 10
-"""Frames at t = 1 .. 10 are known, those at t = 11 .. 20 wanted (Li et al. 2021)."""
 
 
 @dataclass(frozen=True, kw_only=True)

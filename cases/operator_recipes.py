@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from conjugo.cases.operator_models import KNOWN, WANTED
 from conjugo.learned.operators.baselines import FNOConfig, FNOOperator, UNOConfig, UNOOperator
 from conjugo.learned.operators.batches import PairBatches
 from conjugo.learned.operators.darcy_batches import darcy_batches, darcy_loss, darcy_validation
@@ -19,9 +20,6 @@ from conjugo.learned.operators.vorticity_attention import VorticityAttention, Vo
 from conjugo.learned.operators.vorticity_batches import rollout_loss, vorticity_batches, vorticity_windows
 from conjugo.learned.training.fit import Loss
 from conjugo.pde import FieldPairs, Trajectories
-
-KNOWN, WANTED = 10, 10
-"""Frames that are known and wanted in the vorticity problem."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,8 +73,7 @@ def darcy_network(build: Callable[[tuple[int, ...], int | None], nn.Module]) -> 
         model = build(tuple(a.shape[2:]), request.width).to(request.device)
         model.scaling.measure(a, u)  # type: ignore[union-attr, operator]
         batches = PairBatches(a, u, batch=request.batch, seed=request.seed)
-        b, v = images(validation, request.device)
-        held_out = [(b[first : first + 50], v[first : first + 50]) for first in range(0, len(b), 50)]
+        held_out = list(zip(*(torch.split(x, 50) for x in images(validation, request.device)), strict=True))
         return Prepared(model, pair_loss, batches, held_out)
 
     return prepare

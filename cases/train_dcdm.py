@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from conjugo.cases.launch import launch
-from conjugo.cases.loss_plot import loss_curve
 from conjugo.cases.runs import Run
 from conjugo.cases.table import Table, seconds
+from conjugo.cases.training_curve import training_curve
 from conjugo.learned.preconditioners.dcdm import DirectionNet, DirectionNetConfig
 from conjugo.learned.preconditioners.domains import Domains
 from conjugo.learned.preconditioners.forward import available
@@ -123,7 +123,7 @@ def main(config: Config) -> Path:
         {"converged": True, "interrupted": history.interrupted, "parameters": parameters, "scores": rows, **facts}
     )
     title = f"{config.network}, {config.size}^{config.dimension}"
-    figure = loss_curve(history, label=f"{config.loss} that one step leaves", title=title)
+    figure = training_curve(history, ylabel=f"{config.loss} that one step leaves", title=title)
     print(f"weights: {weights}\nplot: {run.plot(figure)}")
     return run.folder
 

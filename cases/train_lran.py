@@ -16,9 +16,9 @@ from typing import Any, Literal
 import torch
 
 from conjugo.cases.launch import launch
-from conjugo.cases.loss_plot import loss_curve
 from conjugo.cases.runs import Run
 from conjugo.cases.table import Table, seconds, significant
+from conjugo.cases.training_curve import training_curve
 from conjugo.learned.dynamics.lran import LRAN
 from conjugo.learned.dynamics.lran_model import LRANModel
 from conjugo.learned.dynamics.lran_train import LRANTraining, fresh_network, train_lran
@@ -140,7 +140,8 @@ def main(config: Config) -> Path:
     card(config, training, weights, history, rows, fit_seconds, parameters)
     run.result({"converged": True, "interrupted": False, "stopped_early": history.interrupted, "parameters": parameters,
                 "start_seconds": fit_seconds, "scores": rows, **facts})  # fmt: skip
-    print(f"weights: {weights}\nplot: {run.plot(loss_curve(history, label='loss, Eq. 25', title=config.system))}")
+    figure = training_curve(history, ylabel="loss, Eq. 25", title=config.system)
+    print(f"weights: {weights}\nplot: {run.plot(figure)}")
     return run.folder
 
 

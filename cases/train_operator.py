@@ -15,13 +15,13 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from conjugo.cases.launch import launch
 from conjugo.cases.operator_recipes import RECIPES, Prepared, Recipe, Request
 from conjugo.cases.runs import Run
 from conjugo.cases.table import seconds
+from conjugo.cases.training_curve import training_curve
 from conjugo.learned.preconditioners.forward import available
 from conjugo.learned.training.cards import write_card
 from conjugo.learned.training.fit import FitConfig, History, fit
@@ -143,7 +143,8 @@ def main(config: Config) -> Path:
     if config.out is not None:
         publish(weights, config)
     print(f"validation: relative L2 {score:.5f} after {seconds(history.seconds)}")
-    print(f"weights: {weights}\nplot: {run.plot(picture(history, facts['label']))}")
+    figure = training_curve(history, ylabel="relative L2 error", title=facts["label"], validation=True)
+    print(f"weights: {weights}\nplot: {run.plot(figure)}")
     return run.folder
 
 
@@ -265,23 +266,6 @@ def publish(weights: Path, config: Config) -> None:
     name = f"operator_{config.problem}_{config.model}" + (f"_{config.width}" if config.width else "")
     for suffix in (".safetensors", ".md"):
         shutil.copyfile(weights.with_suffix(suffix), config.out / f"{name}_{config.seed}{suffix}")
-
-
-def picture(history: History, label: str) -> Figure:
-    """Draw the loss of every step, its running mean, and the validation."""
-    figure = Figure(figsize=(7.0, 4.2), layout="constrained")
-    ax = figure.subplots()
-    ax.semilogy(history.steps, history.losses, color="0.75", linewidth=0.8, label="a training batch")
-    width = max(1, min(50, len(history.losses) // 5))
-    if len(history.losses) >= width:
-        mean = np.convolve(history.losses, np.full(width, 1 / width), mode="valid")
-        ax.semilogy(history.steps[width - 1 :], mean, color="#0072B2", label=f"mean of {width}")
-    ax.semilogy(*history.validation.T, "o-", color="#D55E00", markersize=4, label="validation")
-    ax.set_xlabel("step")
-    ax.set_ylabel("relative L2 error")
-    ax.legend(frameon=False)
-    ax.set_title(f"{label}, {seconds(history.seconds)}", fontsize=10)
-    return figure
 
 
 if __name__ == "__main__":

@@ -331,24 +331,30 @@ def picture(config: Config, rows: list[list[Found]], curves: Mapping[str, NDArra
     palette = [COLOURS[name] for name in ("automatic", "Krylov", "multigrid", "learned", "stationary")]
     palette += [COLOURS[name] for name in ("preconditioned CG", "algebraic multigrid", "PETSc")]
     scale = curves[ZERO][0]
+    refused = [one.name for one in rows[0] if one.guess is not None and one.guess.x0 is None]
     for i, (name, residuals) in enumerate(curves.items()):
+        if name in refused:
+            continue
         style = DASHES[1] if name in ERRORS else DASHES[0]
-        left.semilogy(residuals / scale, color=palette[i % len(palette)], linestyle=style, linewidth=1.2, label=name)
+        label = f"{name}; also, refused:\n{', '.join(refused)}" if name == ZERO and refused else name
+        left.semilogy(residuals / scale, color=palette[i % len(palette)], linestyle=style, linewidth=1.2, label=label)
     left.set(xlabel="iterations of CG", ylabel="||b - A x|| / ||b||", title=f"plain CG, {config.size}^2 nodes")
     left.legend(frameon=False, fontsize=8)
     keys = list(rows[0][0].solves)
-    timed = [same for same in columns(rows) if same[0].timed]
+    timed = [(i, same) for i, same in enumerate(columns(rows)) if same[0].timed and same[0].guess is not None]
     width = 0.8 / len(timed)
-    for i, same in enumerate(timed):
+    for place, (i, same) in enumerate(timed):
         ratios = [
             np.median([one.cost(key) / found[0].cost(key) for one, found in zip(same, rows, strict=True)])
             for key in keys
         ]
-        right.bar(np.arange(len(keys)) + i * width, ratios, width, color=palette[i], label=same[0].name)
+        x, color, name = np.arange(len(keys)) + place * width, palette[i % len(palette)], same[0].name
+        right.bar(x, np.subtract(ratios, 1), width, bottom=1.0, color=color, label=name)
+    right.set_yscale("log")
     right.axhline(1.0, color="0.5", linewidth=0.8)
     labels = [f"{heading(name)}\n{rtol:.0e}" for name, rtol in keys]
     right.set_xticks(np.arange(len(keys)) + width * (len(timed) - 1) / 2, labels, fontsize=7)
-    right.set(ylabel="seconds over those from zero", title="inference and test included")
+    right.set(ylabel="seconds over those from zero: below 1 is a gain", title="inference and test included")
     right.legend(frameon=False, fontsize=8)
     return figure
 

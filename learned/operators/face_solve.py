@@ -87,8 +87,9 @@ def solve_faces(faces: Faces, f: Tensor, *, steps: int = 14) -> Tensor:
         raise ValueError(f"steps = {steps}: at least 1 is needed")
     with torch.autocast(f.device.type, enabled=False):
         dtype = torch.promote_types(faces.along.dtype, torch.float32)
-        parts = [None if part is None else part.to(dtype) for part in faces]
-        u: Tensor = _solve(*parts, f.to(dtype) / (n - 1) ** 2, steps)
+        across, along = faces.across.to(dtype), faces.along.to(dtype)
+        cross = None if faces.cross is None else faces.cross.to(dtype)
+        u = _solve(across, along, cross, f.to(dtype) / (n - 1) ** 2, steps)
     return functional.pad(u, (1, 1, 1, 1))
 
 

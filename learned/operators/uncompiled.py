@@ -37,7 +37,7 @@ def uncompiled[**P, R](function: Callable[P, R]) -> Callable[P, R]:
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         if "torch._dynamo" not in sys.modules:
             return function(*args, **kwargs)
-        plain: Any = torch.compiler.disable(function)
+        plain: Any = torch.compiler.disable(function)  # type: ignore[no-untyped-call]
         found: R = plain(*args, **kwargs)
         return found
 

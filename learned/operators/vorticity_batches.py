@@ -119,8 +119,7 @@ def vorticity_batches(
 def _applied(base: Callable[[Tensor], Tensor], data: Tensor, chunk: int = 256) -> Tensor:
     """Apply a map to every frame of (N, times, n, n)."""
     frames = data.flatten(0, 1)[:, None]
-    parts = [base(frames[first : first + chunk]) for first in range(0, len(frames), chunk)]
-    return torch.cat(parts).reshape(data.shape)
+    return torch.cat([base(part) for part in torch.split(frames, chunk)]).reshape(data.shape)
 
 
 def vorticity_windows(

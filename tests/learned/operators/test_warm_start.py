@@ -280,6 +280,37 @@ def test_unknowns_without_walls_and_walls_that_are_held() -> None:
     np.testing.assert_allclose(held.up(coarse), free.up(coarse))
 
 
+@pytest.mark.parametrize("side", [421, 129])
+def test_a_model_of_cell_centres_is_read_where_its_nodes_are(side: int) -> None:
+    grid = poisson((side - 2, side - 2)).grid
+    assert grid is not None
+    x = (5 * np.arange(85) + 0.5) / 421
+    centres = Regrid(grid, (side, side), (85, 85), inset=0.5 / 421)
+    if side == 421:
+        kept = np.arange(421.0)[None].repeat(421, axis=0)[None]
+        np.testing.assert_array_equal(centres.down(kept)[0, 0], 5 * np.arange(85))
+
+    def field(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
+        return np.asarray(np.sin(np.pi * x) * np.sin(2 * np.pi * y))
+
+    answer, wanted = field(x[:, None], x)[None], field(*grid.mesh())
+    np.testing.assert_allclose(centres.up(answer)[0], wanted, atol=2e-5)
+    walls = Regrid(grid, (side, side), (85, 85))
+    assert np.abs(walls.up(answer)[0] - wanted).max() > 2e-3  # half a cell of 421 away
+    np.testing.assert_allclose(Regrid(grid, (side, side), (85, 85), hold=False, inset=0.5 / 421).up(answer)[0], wanted,
+                               atol=2e-5)  # fmt: skip
+
+
+def test_an_inset_that_makes_no_sense_is_named() -> None:
+    grid = poisson((7, 7)).grid
+    assert grid is not None
+    for inset in (-0.1, 0.2):
+        with pytest.raises(ValueError, match=f"inset = {inset}"):
+            Regrid(grid, (9, 9), (5, 5), inset=inset)
+    with pytest.raises(ValueError, match="fields with the walls"):
+        Regrid(grid, (7, 7), (5, 5), inset=0.01)
+
+
 def test_masked_unknowns_start_from_b() -> None:
     problem = poisson((N, N), mask="disc", rhs="smooth")
     exact = np.asarray(cg(problem.A, problem.b, rtol=1e-10).x)

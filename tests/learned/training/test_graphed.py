@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.learned.training.toy import VALIDATION, batch, loss, toy, train
+from tests.learned.training.toy import batch, loss, toy, train
 from torch import Tensor
 
 from conjugo.learned.training import FitConfig, fit
@@ -37,9 +37,10 @@ def test_replayed_steps_are_the_plain_ones(batches: Any, precision: Any) -> None
     plain, graphed = toy(), toy()
     first = train(None, batches, plain, device="cuda", precision=precision)
     again = train(None, batches, graphed, device="cuda", precision=precision, graph=True)
-    np.testing.assert_allclose(first.losses, again.losses, rtol=1e-5)
-    np.testing.assert_allclose(first.validation, again.validation, rtol=1e-5)
-    assert float(graphed.calls) == float(plain.calls) or len(VALIDATION) == 0
+    rtol = 1e-5 if precision == "float32" else 1e-2  # the library may take other kernels in a capture
+    np.testing.assert_allclose(first.losses, again.losses, rtol=rtol)
+    np.testing.assert_allclose(first.validation, again.validation, rtol=rtol)
+    assert float(graphed.calls) == float(plain.calls)  # buffers change as often: warm-up and capture leave no trace
 
 
 @pytest.mark.gpu
