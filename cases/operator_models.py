@@ -67,7 +67,9 @@ def load(paths: Sequence[Path], problem: str, device: torch.device) -> list[Trai
             )
         model = load_model(file, device=device)
         count = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        found.append(Trained(facts["label"], facts["seed"], model, count, facts["train_seconds"], facts["trained_on"]))
+        size = facts.get("size", 0)
+        spent, where = facts["train_seconds"], facts["trained_on"]
+        found.append(Trained(facts["label"], facts["seed"], size, model, count, spent, where))
     return sorted(found, key=lambda item: (item.label, item.seed))
 
 

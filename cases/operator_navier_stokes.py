@@ -84,7 +84,7 @@ class Scores:
 def main(config: Config) -> Path:
     """Run the case and return its folder."""
     if config.fast:
-        config = replace(config, count=2, size=config.size or 64, refine=(1,))
+        config = replace(config, count=2, size=config.size or 96, refine=(1,))
     device = available(config.device)
     models = load(config.models, "navier-stokes", device)
     config = replace(config, size=config.size or max([item.size for item in models], default=256))

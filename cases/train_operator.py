@@ -100,7 +100,7 @@ class Config:
 def main(config: Config) -> Path:
     """Run the case and return its folder."""
     if config.fast:
-        small = 61 if config.problem == "darcy" else 32
+        small = 61 if config.problem == "darcy" else 96
         config = replace(
             config, train=8, validation=4, size=small, stride=2, steps=4, batch=2, width=config.width or 32
         )
