@@ -125,7 +125,7 @@ def best(shown: dict[str, LinearModel]) -> str:
 
 def picture(config: Config, found: dict[str, Scores], shown: dict[str, LinearModel]) -> Figure:
     """Draw errors by horizon, two spectra, the basins as forecast, and two eigenfunctions."""
-    figure = Figure(figsize=(16.0, 9.2), layout="constrained")
+    figure = Figure(figsize=(16.0, 10.4), layout="constrained")
     axes = figure.subplots(2, 3)
     horizons({name: scores.median() for name, scores in found.items()}, axes[0, 0], unit=0.25, label="time")
     name = best(shown)
