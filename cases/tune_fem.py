@@ -129,7 +129,7 @@ class Diffusion:
 def candidates(default: str) -> list[Candidate]:
     """What is chosen from; the default first."""
     return [
-        *petsc_sweep("default", default),
+        *petsc_sweep("untuned", default),
         *petsc_sweep("gamg", "-ksp_type cg -pc_type gamg -pc_gamg_type agg", pc_gamg_threshold=[0.0, 0.05],
                      every=[1, 20]),
         *petsc_sweep("sor", "-ksp_type cg -pc_type sor -pc_sor_symmetric", pc_sor_omega=[1.0, 1.3, 1.6]),
