@@ -44,7 +44,7 @@ class Config:
     clock: Literal["wall", "cpu"] = "wall"
     """Seconds of the wall, or of this thread where other programs disturb the machine."""
     seed: int = 0
-    """Of the first state and of the draws."""
+    """Of the first state, of the lengths of the steps, and of the draws."""
     folder: Path = Path("runs")
     """Where runs are kept."""
     fast: bool = False
@@ -64,7 +64,7 @@ class Diffusion:
     steps : int
         Number of steps.
     seed : int
-        Of the first state.
+        Of the first state, and of the phases in which the lengths of the steps begin.
     """
 
     low, high = -6.0, -1.0
@@ -91,6 +91,7 @@ class Diffusion:
         self.M, self.K = sp.csr_array(inside @ M @ inside), sp.csr_array(inside @ K @ inside)
         self._walls, self._edge = sp.csr_array(sp.diags_array(walls.astype(float))), walls
         self.steps, self.n, self.seed = steps, int(K.shape[0]), seed
+        self._phases = np.random.default_rng([seed, 1]).uniform(0.0, 2 * np.pi, 2)
         self.restart()
 
     def restart(self) -> None:
@@ -100,7 +101,8 @@ class Diffusion:
 
     def length(self, step: int) -> float:
         """log10 of s_t: slow waves and a faster one."""
-        wave = 0.7 * np.sin(2 * np.pi * step / 500) + 0.3 * np.sin(2 * np.pi * step / 61)
+        slow, fast = 2 * np.pi * step / np.array([500.0, 61.0]) + self._phases
+        wave = 0.7 * np.sin(slow) + 0.3 * np.sin(fast)
         return float(-3.5 + 2.5 * wave)
 
     def system(self) -> System:
@@ -129,7 +131,7 @@ class Diffusion:
 def candidates(default: str) -> list[Candidate]:
     """What is chosen from; the default first."""
     return [
-        *petsc_sweep("default", default),
+        *petsc_sweep("untuned", default),
         *petsc_sweep("gamg", "-ksp_type cg -pc_type gamg -pc_gamg_type agg", pc_gamg_threshold=[0.0, 0.05],
                      every=[1, 20]),
         *petsc_sweep("sor", "-ksp_type cg -pc_type sor -pc_sor_symmetric", pc_sor_omega=[1.0, 1.3, 1.6]),

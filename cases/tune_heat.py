@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +25,7 @@ from conjugo.cases.bars import table as verdict_table
 from conjugo.cases.launch import interruptible, launch
 from conjugo.cases.runs import Run
 from conjugo.cases.table import Table
-from conjugo.cases.tuning_race import RTOL, Race, facts, race, table, warm_up
+from conjugo.cases.tuning_race import RTOL, Race, facts, paces, race, table, warm_up
 from conjugo.cases.tuning_replay import ARMS, heat_table, trials
 from conjugo.learned.tuning import (
     BinnedContexts,
@@ -42,7 +43,7 @@ from conjugo.learned.tuning import (
 from conjugo.learned.tuning.young import least_from_cg
 from conjugo.pde.evolution import HeatSequence, ShiftedLaplacians, VariableHeatSequence
 from conjugo.pde.evolution.heat import DT, diffusivity
-from conjugo.solvers import fast_poisson, mic_cg, small_cg, ssor_cg
+from conjugo.solvers import cg, fast_poisson, mic_cg, small_cg, ssor_cg
 
 type Floats = NDArray[np.float64]
 
@@ -66,6 +67,10 @@ class Config:
     """Time steps of the races."""
     seeds: int = 3
     """Runs of every learner."""
+    seed: int = 0
+    """Of the first of them, and of the random parts of the races."""
+    start: float = 0.0
+    """Time at which the heat equations start; another one makes a fresh sequence."""
     petsc: bool = True
     """Run PETSc's CG with GAMG beside, where it is installed."""
     clock: Literal["wall", "cpu"] = "wall"
@@ -109,19 +114,21 @@ def main(config: Config) -> Path:
     run = Run("tune_heat", config, config.folder)
     found: list[Tables] = []
     races: list[Race] = []
+    costs: list[Verdict] = []
     with interruptible() as stop:
         with suppress(KeyboardInterrupt):  # what was reached is reported below
             for nx in config.nx:
                 found.append(iterations(config, nx, stop))
             if config.race_nx:
+                costs = iteration_costs(config)
                 races += run_races(config, stop)
-    report(run, config, found, races, interrupted=stop.happened)
+    report(run, config, found, races, costs, interrupted=stop.happened)
     return run.folder
 
 
 def iterations(config: Config, nx: int, stop: Any) -> Tables:
     """Fill the iteration table of one size: learners replay a cost table, the closed form and TunedSolver too."""
-    kappas, costs, plain = heat_table(nx, config.steps, stop=stop)
+    kappas, costs, plain = heat_table(nx, config.steps, start=config.start, stop=stop)
     logs = np.log(np.maximum(kappas, FLOOR))
     ends = math.log(FLOOR), math.log(10.0)
     values = -np.log(2.0 - ARMS)
@@ -131,34 +138,34 @@ def iterations(config: Config, nx: int, stop: Any) -> Tables:
     for omega in (1.0, 1.5):
         result.add(f"SSOR-CG, omega = {omega:g}", costs[:, int(np.argmin(np.abs(ARMS - omega)))])
     result.add(f"best fixed: omega = {ARMS[best]:.2f}", costs[:, best])
-    prior = SSORPrior(ARMS, family(nx, config.steps))
-    count, many = len(ARMS), config.seeds
-    result.add("Tsallis-INF", trials(lambda s: TsallisINF(count, seed=s), costs, None, many)[1])
+    prior = SSORPrior(ARMS, family(nx, config.start))
+    count, many = len(ARMS), (config.seeds, config.seed)
+    result.add("Tsallis-INF", trials(lambda s: TsallisINF(count, seed=s), costs, None, *many)[1])
     binned = lambda s: BinnedContexts(lambda j: TsallisINF(count, seed=100 * s + j), 6, 0.0, 10.0)  # noqa: E731
-    result.add("Tsallis-INF, 6 bins", trials(binned, costs, kappas, many)[1])
-    result.add(CHEBCB, trials(lambda s: ChebCB(count, 6, 0.0, 10.0, seed=s), costs, kappas, many)[1])
-    result.add("Thompson", trials(lambda s: ThompsonSampling(values, *ends, seed=s), costs, logs, many)[1])
+    result.add("Tsallis-INF, 6 bins", trials(binned, costs, kappas, *many)[1])
+    result.add(CHEBCB, trials(lambda s: ChebCB(count, 6, 0.0, 10.0, seed=s), costs, kappas, *many)[1])
+    result.add("Thompson", trials(lambda s: ThompsonSampling(values, *ends, seed=s), costs, logs, *many)[1])
 
     def modelled(seed: int) -> ThompsonSampling:
         return ThompsonSampling(values, *ends, prior=lambda c: prior(math.exp(c)), seed=seed)  # type: ignore[arg-type]
 
-    _, mean, arms = trials(modelled, costs, logs, many)
+    _, mean, arms = trials(modelled, costs, logs, *many)
     result.add(MODEL, mean)
-    middle = [diffusivity((t + 0.5) * DT) for t in range(len(kappas))]
+    middle = [diffusivity(config.start + (t + 0.5) * DT) for t in range(len(kappas))]
     result.theory = np.array([prior.factor(kappa) or 1.0 for kappa in middle])
     nearest = np.abs(ARMS[None, :] - result.theory[:, None]).argmin(axis=1)
     result.add("closed form", costs[np.arange(len(costs)), nearest])
-    result.add(TUNED, closed_loop(nx, len(costs)))
+    result.add(TUNED, closed_loop(nx, len(costs), config))
     result.oracle = costs.min(axis=1)
     result.add("per-step oracle", result.oracle)
     result.omegas = ARMS[arms]
     return result
 
 
-def family(nx: int, steps: int) -> Family:
+def family(nx: int, start: float) -> Family:
     """Young's unknown from one ordinary solve by CG, at the largest diffusivity of the first thousand steps."""
-    heat = HeatSequence(nx)
-    heat.step = 749
+    heat = HeatSequence(nx, start=start)
+    heat.step = max(range(1000), key=lambda step: diffusivity(start + (step + 0.5) * DT))
     A, b, context = heat.system()
     result = small_cg(A, b, heat.u, rtol=RTOL)
     diagonal = float(A.diagonal()[0])
@@ -170,11 +177,11 @@ def family(nx: int, steps: int) -> Family:
     return found
 
 
-def closed_loop(nx: int, steps: int) -> Floats:
+def closed_loop(nx: int, steps: int, config: Config) -> Floats:
     """Iterations of a TunedSolver over the same factors, from its own solutions; its looks at the spectrum included."""
     solver = TunedSolver(sweep("ssor", ssor_cg, omega=ARMS), default=10, context=log_range(), cost="iterations",
-                         allowance=math.inf, model=RelaxationModel("scale", math.exp))  # fmt: skip
-    heat, counts = HeatSequence(nx, steps=steps), []
+                         allowance=math.inf, model=RelaxationModel("scale", math.exp), seed=config.seed)  # fmt: skip
+    heat, counts = HeatSequence(nx, steps=steps, start=config.start), []
     for A, b, kappa in heat:
         result = solver.solve(A, b, heat.u, context=log_of(kappa), rtol=RTOL)
         counts.append(float(result.details.get("iterations_in_all", result.iterations)))
@@ -201,22 +208,46 @@ def candidates() -> list[Candidate]:
     ]
 
 
+def iteration_costs(config: Config) -> list[Verdict]:
+    """An iteration of SSOR-CG against one of `cg`, which keeps more books, and of the compiled loop `small_cg`."""
+    heat = HeatSequence(config.race_nx)
+    A = heat.operator(10.0)
+    b = np.random.default_rng(config.seed).standard_normal(heat.n)
+    methods: dict[str, Callable[..., Any]] = {"cg": cg, "small_cg": small_cg, "ssor_cg": partial(ssor_cg, omega=1.5)}
+    paces(A, b, methods, repeats=1)
+    took = paces(A, b, methods, clock=_clock(config))
+    return [
+        at_most(f"n={heat.n}: an iteration of ssor_cg over one of {name}", took["ssor_cg"] / took[name], 2.0)
+        for name in ("cg", "small_cg")
+    ]
+
+
+def _clock(config: Config) -> Callable[[], float]:
+    """What seconds are."""
+    return time.perf_counter if config.clock == "wall" else time.thread_time
+
+
 def run_races(config: Config, stop: Any) -> list[Race]:
     """Race in seconds: the heat equation, the same in a medium that jumps, and shifted Laplacians."""
     nx, steps = config.race_nx, config.race_steps
-    clock = time.perf_counter if config.clock == "wall" else time.thread_time
+    clock = _clock(config)
     sequences: list[tuple[str, Any, bool]] = [
-        (f"heat n={(m - 1) ** 2}", HeatSequence(m, steps=steps), True) for m in sorted({max(8, nx // 4), nx})
+        (f"heat n={(m - 1) ** 2}", HeatSequence(m, steps=steps, start=config.start), True)
+        for m in sorted({max(8, nx // 4), nx})
     ]
-    sequences.append((f"jumping heat n={(nx - 1) ** 2}", VariableHeatSequence(nx, steps=steps), False))
-    sequences += [(f"shifted ({v}) n=100", ShiftedLaplacians(10, v, steps=steps), False) for v in ("high", "low")]
+    jumping = VariableHeatSequence(nx, steps=steps, seed=config.seed, start=config.start)
+    sequences.append((f"jumping heat n={(nx - 1) ** 2}", jumping, False))
+    sequences += [
+        (f"shifted ({v}) n=100", ShiftedLaplacians(10, v, steps=steps, seed=config.seed), False)
+        for v in ("high", "low")
+    ]
     races = []
     for name, sequence, constant in sequences:
         heat = not isinstance(sequence, ShiftedLaplacians)
         fixed = candidates()
         model = RelaxationModel("scale", math.exp) if constant else None
         ends = log_range() if heat else (sequence.low, sequence.high)
-        tuned = {TUNED: TunedSolver(fixed, context=ends, model=model, clock=clock)}
+        tuned = {TUNED: TunedSolver(fixed, context=ends, model=model, clock=clock, seed=config.seed)}
         beside = _beside(config, constant)
         warm_up(sequence, [*fixed, *beside])
         races.append(race(name, sequence, fixed, tuned, context=log_of if heat else float, beside=beside, clock=clock,
@@ -276,7 +307,9 @@ def verdicts(found: Sequence[Tables], races: Sequence[Race]) -> list[Verdict]:
     return result
 
 
-def report(run: Run, config: Config, found: list[Tables], races: list[Race], *, interrupted: bool) -> None:
+def report(
+    run: Run, config: Config, found: list[Tables], races: list[Race], costs: list[Verdict], *, interrupted: bool
+) -> None:
     """Print the tables and write the run's files."""
     pages = []
     if found:
@@ -287,7 +320,7 @@ def report(run: Run, config: Config, found: list[Tables], races: list[Race], *, 
     if races:
         pages.append(table(races))
         print(f"\nseconds ({config.clock}), everyone on the same systems, in turns\n{pages[-1].text()}")
-    judged = verdicts(found, races)
+    judged = verdicts(found, races) + costs
     if judged:
         pages.append(verdict_table(judged))
         print(f"\n{pages[-1].text()}")
@@ -304,19 +337,48 @@ def report(run: Run, config: Config, found: list[Tables], races: list[Race], *, 
         "bars": [{"what": v.what, "value": v.value, "bound": v.bound, "passed": v.passed} for v in judged],
     })  # fmt: skip
     print(f"plot: {run.plot(picture(found, races))}")
+    heats = [r for r in races if "heat" in r.name][-2:]
+    if heats:
+        print(f"plot: {run.plot(loops(heats), 'loops')}")
+
+
+def loops(races: Sequence[Race]) -> Figure:
+    """Draw the seconds of time loops, a panel each: the default, the best fixed setting, and the tuned solver."""
+    figure = Figure(figsize=(4.6 * len(races), 3.1), layout="constrained", dpi=80)
+    axes = figure.subplots(1, len(races), squeeze=False)
+    for r, ax in zip(races, axes[0], strict=True):
+        curves = {"default: cg": r.seconds[:, 0], "best fixed, in hindsight": r.seconds[:, r.best]}
+        curves |= {TUNED: r.seconds[:, r.labels.index(TUNED)], "per-step oracle": r.oracle}
+        draw.running(curves, ax, label="seconds of solving")
+        ax.set_title(f"{r.name} (best fixed: {r.labels[r.best]})", fontsize=10)
+    axes[0, 0].legend(frameon=False, fontsize=8, loc="upper left")
+    return figure
 
 
 def picture(found: Sequence[Tables], races: Sequence[Race]) -> Figure:
-    """Draw iterations, seconds, choices and regret."""
-    figure = Figure(figsize=(13.0, 9.0), layout="constrained")
-    (a, b), (c, d) = figure.subplots(2, 2)
+    """Draw iterations, seconds, choices and regret; what was not run leaves no gap."""
+    panels = 3 * bool(found) + bool(races)
+    rows, columns = (2, 2) if panels == 4 else (1, max(1, panels))
+    figure = Figure(figsize=(6.5 * columns, 4.5 * rows), layout="constrained")
+    free = iter(figure.subplots(rows, columns, squeeze=False).ravel())
     if found:
-        t = found[-1]
+        t, a = found[-1], next(free)
         shown = [k for k in t.curves if k not in ("CG", "SSOR-CG, omega = 1", "Thompson", "Tsallis-INF, 6 bins")]
         draw.running({k: t.curves[k] for k in shown}, a, label="iterations, of the oracle's", relative_to=t.oracle)
-        a.set_ylim(0.98, 1.8)
+        a.set_ylim(0.98, 1.9)
         a.set_title(f"heat equation, n = {t.n:,}: iterations so far", fontsize=10)
         draw.legend(a)
+    jumping = [r for r in races if r.name.startswith("jumping")] or list(races)
+    if jumping:
+        r, b = jumping[0], next(free)
+        curves = {f"default: {r.labels[0]}": r.seconds[:, 0], f"best fixed: {r.labels[r.best]}": r.seconds[:, r.best]}
+        curves |= {r.labels[k]: r.seconds[:, k] for k in range(r.fixed, len(r.labels))} | {"per-step oracle": r.oracle}
+        draw.running(curves, b, label="seconds")
+        b.set_yscale("log")
+        b.set_title(f"{r.name}: seconds so far", fontsize=10)
+        b.legend(frameon=False, fontsize=8)
+    if found:
+        c, d = next(free), next(free)
         draw.choices(t.contexts, t.omegas, c, label="diffusivity", best=t.theory)
         c.set_xscale("symlog", linthresh=FLOOR)
         c.set_title("what Thompson sampling with the model chose", fontsize=10)
@@ -325,16 +387,6 @@ def picture(found: Sequence[Tables], races: Sequence[Race]) -> Figure:
         draw.regret({k: t.curves[k] - t.oracle for k in names}, d, slopes=slopes)
         d.set_title("regret against the best arm of every step, iterations", fontsize=10)
         d.legend(frameon=False, fontsize=8)
-    jumping = [r for r in races if r.name.startswith("jumping")] or list(races)[:1]
-    for r in jumping:
-        curves = {f"default: {r.labels[0]}": r.seconds[:, 0], f"best fixed: {r.labels[r.best]}": r.seconds[:, r.best]}
-        curves |= {r.labels[k]: r.seconds[:, k] for k in range(r.fixed, len(r.labels))} | {"per-step oracle": r.oracle}
-        draw.running(curves, b, label="seconds")
-        b.set_yscale("log")
-        b.set_title(f"{r.name}: seconds so far", fontsize=10)
-        b.legend(frameon=False, fontsize=8)
-    for ax in (a, b, c, d):
-        ax.set_visible(ax.has_data())
     return figure
 
 

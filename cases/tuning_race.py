@@ -138,6 +138,20 @@ def warm_up(sequence: Any, candidates: Iterable[Candidate]) -> None:
         candidate.run(A, b, sequence.u, M, rtol=RTOL, atol=0.0, maxiter=None)
 
 
+def paces(
+    A: Any, b: NDArray[np.float64], methods: Mapping[str, Callable[..., Any]], *, repeats: int = 7,
+    clock: Clock = time.perf_counter,
+) -> dict[str, float]:  # fmt: skip
+    """Seconds of an iteration of some methods on one system, in turns, the least of some repeats."""
+    least = dict.fromkeys(methods, np.inf)
+    for _ in range(repeats):
+        for name, method in methods.items():
+            started = clock()
+            result = method(A, b, rtol=RTOL)
+            least[name] = min(least[name], (clock() - started) / max(1, result.iterations))
+    return least
+
+
 def _fixed(candidate: Candidate) -> Callable[..., Any]:
     """One setting for all steps; its preconditioner is made anew every `every` steps."""
     kept: list[Any] = [None]

@@ -83,9 +83,9 @@ def sor_table(variance: Any, steps: int, seed: int = 0) -> tuple[Floats, Floats,
     return sequence.shifts, b, np.stack(columns, axis=1).astype(float)
 
 
-def heat_table(nx: int, steps: int, *, stop: Any = None) -> tuple[Floats, Floats, Floats]:
+def heat_table(nx: int, steps: int, *, start: float = 0.0, stop: Any = None) -> tuple[Floats, Floats, Floats]:
     """kappa (steps,), iterations of SSOR-CG (steps, arms) and of CG (steps,), from states of a direct solver."""
-    heat = HeatSequence(nx, steps=steps)
+    heat = HeatSequence(nx, steps=steps, start=start)
     contexts, rows, plain = [], [], []
     with tqdm(heat, desc=f"heat n = {heat.n}", unit="step", leave=False, disable=None) as bar:
         for A, b, context in bar:
@@ -111,9 +111,9 @@ def replay(learner: Any, costs: Floats, contexts: Floats | None = None) -> tuple
 
 
 def trials(
-    make: Callable[[int], Any], costs: Floats, contexts: Floats | None, seeds: int
+    make: Callable[[int], Any], costs: Floats, contexts: Floats | None, seeds: int, first: int = 0
 ) -> tuple[Floats, Floats, NDArray[np.int64]]:
-    """Replay with several seeds; return all costs (seeds, steps), their mean (steps,), and the arms of the first."""
-    runs = [replay(make(seed), costs, contexts) for seed in range(seeds)]
+    """Replay with seeds from `first` on; return all costs (seeds, steps), their mean, and the arms of the first."""
+    runs = [replay(make(seed), costs, contexts) for seed in range(first, first + seeds)]
     spent = np.stack([run[0] for run in runs])
     return spent, spent.mean(axis=0), runs[0][1]

@@ -109,6 +109,10 @@ class Rates:
         share = float(self._share[arm])
         return share if share > 0 else seconds / float(self._every[arm])
 
+    def unshared(self, arm: int) -> float:
+        """Return the part of an arm's set-up that other systems would have to bear."""
+        return float(self._share[arm] * (self._every[arm] - 1.0))
+
     def work(self, arm: int, seconds: float) -> float:
         """Return how many iterations an arm does in some seconds."""
         pace = float(self._pace[arm])

@@ -92,5 +92,5 @@ class Report:
             lines.append(f"  {rest:>7} x {len(self.played) - 8} others")
         lines.append("learned:")
         for context, label in self.learned:
-            lines.append(f"  {label}" if context is None else f"  context {context:.4g}: {label}")
+            lines.append(f"  {label}" if context is None else f"  context {round(context, 9):.4g}: {label}")
         return "\n".join(lines)

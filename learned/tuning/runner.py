@@ -52,8 +52,8 @@ class Runner:
         self.setup = 0.0
         started = clock()
         if candidate.factory is not None:
-            M, made = self._made.get(arm, (None, -1))
-            if M is None or step - made >= candidate.every or tuple(M.shape) != shape_of(A):
+            M = self._made.get(arm, (None, -1))[0]
+            if not self.at_hand(arm, step) or tuple(M.shape) != shape_of(A):
                 M = candidate.factory(A, **candidate.parameters)
                 self._made[arm] = (M, step)
                 ended = clock()
@@ -63,6 +63,14 @@ class Runner:
         self.took = clock() - started
         result.details["candidate"] = self._labels[arm]
         return result
+
+    def at_hand(self, arm: int, step: int) -> bool:
+        """Whether a candidate can solve the system of a step without a set-up."""
+        candidate = self._candidates[arm]
+        if candidate.factory is None:
+            return True
+        M, made = self._made.get(arm, (None, -1))
+        return M is not None and step - made < candidate.every
 
     def work(self, result: SolveResult) -> float:
         """Return the iterations of the last solve; its microseconds where a method does not tell them."""

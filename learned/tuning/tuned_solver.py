@@ -128,6 +128,7 @@ class TunedSolver(Attempts):
         self._priced = cost == "seconds" and learner is None
         self.rates = Rates(self._groups, [c.every if c.factory is not None else 1 for c in self.candidates])
         self._runner = Runner(self.candidates, clock)
+        self._made_for_several = [i for i, c in enumerate(self.candidates) if c.factory is not None and c.every > 1]
         if learner is None:
             places, groups = places_of(self.candidates), self._groups
             learner = ThompsonSampling(places, low, high, groups=groups, prior=model, seed=seed)
@@ -189,6 +190,7 @@ class TunedSolver(Attempts):
                     self._settle()
                 return result  # type: ignore[no-any-return]
             self._settle()
+        started = self._clock()
         place = self.cells(context)
         region = self.cells.region(place)
         ledger = self.ledger
@@ -197,14 +199,14 @@ class TunedSolver(Attempts):
                 return self._asleep(A, b, x0, rtol, atol, maxiter)
             ledger.wake()
             ledger.nap = FIRST_NAP
-        started, options = self._clock(), {"rtol": rtol, "atol": atol, "maxiter": maxiter}
+        options = {"rtol": rtol, "atol": atol, "maxiter": maxiter}
         self._weighed.add(region)
         if self.model is not None and self.model.wants_look(context, A) and ledger.affords(0.0):
             return self._look(started, A, b, x0, context, options)
         arm, base, expected, least = self._weigh(place, context)
         self.overhead += self._clock() - started
         result, value = self._attempt(arm, base, least, A, b, x0, options, context, place)
-        spent = self._spent(started, result.details["iterations_in_all"])
+        spent, done = self._spent(started, result.details["iterations_in_all"]), self._clock()
         used = arm == self.default
         best = expected is not None and least is not None and expected <= least
         promised = None if base is None or least is None or not self._priced else base - least
@@ -216,6 +218,8 @@ class TunedSolver(Attempts):
             self.regret += spent - least
         if expected is not None and spent > 2 * expected and place in self._choices:
             self._choices[place][0] = 0  # not as it was: weigh again next time
+        if self.cost == "seconds":
+            ledger.spent += self._clock() - done  # keeping the account is no less a cost
         return result
 
     @property
@@ -286,16 +290,24 @@ class TunedSolver(Attempts):
         return arm, base, expected, least
 
     def _draw(self, context: Context, costs: NDArray[np.float64]) -> int:
-        """Choose by seconds: a method that was never tried, or what is cheapest in a draw."""
+        """Choose by seconds: a method that was never tried, or what is cheapest in a draw.
+
+        A trial that needs a set-up is charged all of it, as it may be the only system that this serves.
+        """
         for group in range(len(self._taught)):
             if not self._taught[group]:
                 members = [i for i, g in enumerate(self._groups) if g == group]
                 told = None if self.model is None else self.model(context)
                 if told is not None and np.isfinite(told[members]).all():
                     return members[int(told[members].argmin())]
+                longest = max(self.candidates[i].every for i in members)  # the second trial then needs no set-up
+                members = [i for i in members if self.candidates[i].every == longest]
                 return members[len(members) // 2]
         assert isinstance(self.learner, ThompsonSampling)
-        drawn = self.rates.seconds(self.learner.draw(context))
+        drawn, best = self.rates.seconds(self.learner.draw(context)), int(costs.argmin())
+        for arm in self._made_for_several:
+            if arm != best and not self._runner.at_hand(arm, self.ledger.steps):
+                drawn[arm] += self.rates.unshared(arm)
         return int(np.where(np.isfinite(costs), drawn, np.inf).argmin())
 
     def _predictions(self, context: Context) -> NDArray[np.float64]:

@@ -51,6 +51,8 @@ class HeatSequence:
         Intervals per side; n = (nx - 1)^2 unknowns.
     steps : int
         Number of time steps of 0.001.
+    start : float
+        Time of the first one.
 
     Raises
     ------
@@ -83,8 +85,11 @@ class HeatSequence:
     low, high = 0.0, 10.0
     """Range of the contexts."""
 
-    def __init__(self, nx: int = 50, *, steps: int = 5000) -> None:
+    def __init__(self, nx: int = 50, *, steps: int = 5000, start: float = 0.0) -> None:
         self.nx, self.steps = checked_count("nx", nx, 2), checked_count("steps", steps)
+        if not np.isfinite(start):
+            raise ValueError(f"start = {start}: expected a finite time")
+        self.start = float(start)
         m = nx - 1
         self.grid = Grid((m, m), (1.0 / nx, 1.0 / nx), (1.0 / nx, 1.0 / nx))
         self._x, self._y = self.grid.open_mesh()
@@ -104,7 +109,7 @@ class HeatSequence:
     @property
     def time(self) -> float:
         """Time at the beginning of the next step."""
-        return self.step * DT
+        return self.start + self.step * DT
 
     def source(self, t: float) -> NDArray[np.float64]:
         """Return f(t) at the unknowns, (n,)."""

@@ -26,6 +26,8 @@ class VariableHeatSequence(HeatSequence):
         max k / min k of a named coefficient.
     seed : int
         Of a random coefficient.
+    start : float
+        Time of the first step.
 
     Raises
     ------
@@ -57,6 +59,7 @@ class VariableHeatSequence(HeatSequence):
         coefficient: str | NDArray[np.float64] = "inclusions",
         contrast: float | None = None,
         seed: int = 0,
+        start: float = 0.0,
     ) -> None:
         if isinstance(coefficient, str):
             if coefficient not in COEFFICIENTS or coefficient == "constant":
@@ -66,7 +69,7 @@ class VariableHeatSequence(HeatSequence):
             contrast = 100.0 if contrast is None else contrast
         elif np.ndim(coefficient) == 0:
             raise ValueError(f"coefficient = {coefficient}: expected values at the unknowns, or use HeatSequence")
-        super().__init__(nx, steps=steps)
+        super().__init__(nx, steps=steps, start=start)
         problem = poisson(
             self.grid.shape, coefficient=coefficient, contrast=contrast, seed=seed, rhs=np.zeros(self.grid.shape)
         )

@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -338,3 +339,31 @@ def test_rates_part_the_fixed_cost_from_the_pace() -> None:
     other = Rates([0, 0], [1, 5])
     other.restore(json.loads(json.dumps(rates.state())))
     assert other.seconds(np.array([10.0, 10.0])).tolist() == rates.seconds(np.array([10.0, 10.0])).tolist()
+
+
+def test_a_trial_is_charged_its_whole_set_up() -> None:
+    """A set-up that serves twenty systems is hardly made again where the solves do not earn it."""
+    clock, made = [0.0], [0]
+
+    def method(A: Any, b: Any, x0: Any = None, *, seconds: float = 1e-3, M: Any = None, **options: Any) -> SolveResult:
+        pace = 0.85e-3 if M is not None else seconds
+        clock[0] += pace
+        return SolveResult(b, Status.CONVERGED, np.geomspace(1.0, 1e-9, 11), pace, "made")
+
+    def factory(A: Any, level: float) -> Any:
+        clock[0] += 4e-3
+        made[0] += 1
+        return np.eye(2)
+
+    slow, quick = partial(method, seconds=4e-3), partial(method, seconds=1e-3)
+    arms = [
+        *sweep("a", slow),
+        *sweep("c", quick),
+        *sweep("b", method, factory=factory, every=20, level=[0.0, 0.5, 1.0]),
+    ]
+    solver = TunedSolver(arms, context=(0.0, 1.0), clock=lambda: clock[0])
+    rng = np.random.default_rng(0)
+    for _ in range(600):
+        solver.solve(np.eye(2), np.ones(2), context=float(rng.random()))
+    assert made[0] <= 4
+    assert clock[0] < 1.06 * 600 * 1e-3
