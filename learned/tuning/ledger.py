@@ -139,8 +139,7 @@ class Ledger:
         if self._window >= WINDOW:
             self._look()
         if self.left <= 0 and not self.affords(0.0) and self.pays < WORTH:  # until the allowance has grown
-            lacking = 3.0 * self.recent - self.saved - (self.allowance * self.base + GRANT * self.recent)
-            self._lie_down(lacking / max(self.allowance, 1e-3))
+            self.wait_for(3.0 * self.recent)
 
     def _look(self) -> None:
         """Lie down after a window in which nothing was to be saved."""
@@ -155,6 +154,11 @@ class Ledger:
     def _lie_down(self, length: float) -> None:
         """Begin a nap, for so much of the default's cost."""
         self.left, self._window, self._quiet = length, 0, self.recent
+
+    def wait_for(self, loss: float) -> None:
+        """Let the default solve alone until an attempt that may lose so much can be paid for."""
+        lacking = loss - self.saved - (self.allowance * self.base + GRANT * self.recent)
+        self._lie_down(lacking / max(self.allowance, 1e-3))
 
     def wake(self) -> None:
         """End a nap, over or because something new has come."""

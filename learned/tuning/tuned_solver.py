@@ -190,7 +190,6 @@ class TunedSolver(Attempts):
                     self._settle()
                 return result  # type: ignore[no-any-return]
             self._settle()
-        started = self._clock()
         place = self.cells(context)
         region = self.cells.region(place)
         ledger = self.ledger
@@ -199,14 +198,14 @@ class TunedSolver(Attempts):
                 return self._asleep(A, b, x0, rtol, atol, maxiter)
             ledger.wake()
             ledger.nap = FIRST_NAP
-        options = {"rtol": rtol, "atol": atol, "maxiter": maxiter}
+        started, options = self._clock(), {"rtol": rtol, "atol": atol, "maxiter": maxiter}
         self._weighed.add(region)
         if self.model is not None and self.model.wants_look(context, A) and ledger.affords(0.0):
             return self._look(started, A, b, x0, context, options)
         arm, base, expected, least = self._weigh(place, context)
         self.overhead += self._clock() - started
         result, value = self._attempt(arm, base, least, A, b, x0, options, context, place)
-        spent, done = self._spent(started, result.details["iterations_in_all"]), self._clock()
+        spent = self._spent(started, result.details["iterations_in_all"])
         used = arm == self.default
         best = expected is not None and least is not None and expected <= least
         promised = None if base is None or least is None or not self._priced else base - least
@@ -218,8 +217,6 @@ class TunedSolver(Attempts):
             self.regret += spent - least
         if expected is not None and spent > 2 * expected and place in self._choices:
             self._choices[place][0] = 0  # not as it was: weigh again next time
-        if self.cost == "seconds":
-            ledger.spent += self._clock() - done  # keeping the account is no less a cost
         return result
 
     @property
@@ -283,6 +280,8 @@ class TunedSolver(Attempts):
             arm = self.default
         elif not self.ledger.affords(risk):
             arm = best if self.ledger.affords(0.0) or self.ledger.pays > WORTH else self.default
+            if arm == self.default == best and self._priced:
+                self.ledger.wait_for(risk)  # to weigh on would only eat up what is needed for it
         expected = float(costs[arm]) if math.isfinite(costs[arm]) else None
         if self.cost == "seconds" and arm == best:
             length = min(LONGEST_CRUISE, 2 * kept[1] if kept else 1)
