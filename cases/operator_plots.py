@@ -162,6 +162,7 @@ def enstrophy_spectra(truth: Tensor, predictions: Mapping[str, Tensor]) -> Figur
         mark = {**style(place), "marker": ""}
         ax.loglog(wavenumbers, enstrophy(values)[1], label=label, **mark)
         ax.loglog(wavenumbers, enstrophy(values - truth)[1], **{**mark, "linestyle": ":", "linewidth": 1.0})
+    ax.set_ylim(bottom=1e-4 * float(energy.min()))  # what a solver cuts off is zero, far below
     ax.set_xlabel("wavenumber |k|, waves a side")
     ax.set_ylabel("enstrophy on a ring (dotted: of the error)")
     figure.legend(loc="outside right upper", fontsize=8, frameon=False)

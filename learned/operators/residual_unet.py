@@ -39,7 +39,7 @@ class ResidualUNet(nn.Module):
     Examples
     --------
     >>> net = ResidualUNet(3, 1, (8, 16))
-    >>> float(net(torch.randn(2, 3, 21, 21)).abs().max())
+    >>> float(net(torch.randn(2, 3, 21, 21)).detach().abs().max())
     0.0
     """
 
