@@ -25,7 +25,7 @@ def test_it_is_a_group(group: GridSymmetries) -> None:
             assert torch.equal(group.apply(group.compose(g, h), fields), both)
 
 
-def test_the_orders_are_those_of_the_memo() -> None:
+def test_the_orders() -> None:
     assert (square_symmetries(85).order, vorticity_symmetries(64).order) == (8, 256)
 
 
