@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
@@ -79,7 +80,7 @@ class UNOConfig:
             raise ValueError(f"modes = {self.modes}: an even number is needed, the half grid keeps half of them")
 
 
-class Baseline(nn.Module):
+class Baseline(nn.Module, ABC):
     """A network of neuraloperator between the two maps of a `Scaling`; in float32 under autocast (its FFTs need it).
 
     Parameters
@@ -98,8 +99,9 @@ class Baseline(nn.Module):
         self.net = self._build(_models())
         self.register_state_dict_post_hook(_only_tensors)  # type: ignore[no-untyped-call]
 
+    @abstractmethod
     def _build(self, models: ModuleType) -> nn.Module:
-        raise NotImplementedError
+        """Build the library's network."""
 
     def forward(self, a: Tensor) -> Tensor:
         """Map inputs to outputs.
