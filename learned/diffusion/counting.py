@@ -42,7 +42,8 @@ class Stopwatch:
             self._seconds += time.perf_counter() - started
             return
         stream = torch.cuda.current_stream(device)
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        event: Any = torch.cuda.Event
+        start, end = event(enable_timing=True), event(enable_timing=True)
         start.record(stream)
         yield
         end.record(stream)

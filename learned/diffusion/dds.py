@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -132,7 +131,7 @@ def dds(
     return march.run()
 
 
-def as_data(y: Any, dtype: torch.dtype | None, device: torch.device | str | None) -> Tensor:
+def as_data(y: Array, dtype: torch.dtype | None, device: torch.device | str | None) -> Tensor:
     """Return data as a real, finite tensor (B, m).
 
     Raises
@@ -140,7 +139,7 @@ def as_data(y: Any, dtype: torch.dtype | None, device: torch.device | str | None
     ValueError
         For complex data, another number of axes, or NaN.
     """
-    data = y if isinstance(y, Tensor) else torch.as_tensor(y)
+    data: Tensor = y if isinstance(y, Tensor) else torch.as_tensor(y)
     if data.is_complex():
         raise ValueError(f"y is {data.dtype}: expected real data; view complex ones as pairs of real numbers")
     if data.ndim not in (1, 2):
@@ -148,7 +147,7 @@ def as_data(y: Any, dtype: torch.dtype | None, device: torch.device | str | None
     wanted = dtype or (data.dtype if isinstance(y, Tensor) and data.is_floating_point() else torch.float32)
     if wanted not in (torch.float32, torch.float64):
         raise ValueError(f"dtype = {wanted}: expected torch.float32 or torch.float64; the denoiser may use less inside")
-    data = torch.atleast_2d(data.detach()).to(device=device, dtype=wanted)
+    data = data.detach().reshape(-1, data.shape[-1]).to(device=device, dtype=wanted)
     if not bool(torch.isfinite(data).all()):
         raise ValueError("y holds NaN or infinity: expected finite data; leave absent sensors out of A")
     return data

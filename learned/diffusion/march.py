@@ -112,8 +112,9 @@ class March:
                     break
         if self.x.device.type == "cuda":
             torch.cuda.synchronize(self.x.device)
-        finished = status in (None, Status.STOPPED) and self.evaluations == options.evaluations
-        return self._result(Status.CONVERGED if finished or status is None else status, time.perf_counter() - started)
+        if status is None or (status is Status.STOPPED and self.evaluations == options.evaluations):
+            status = Status.CONVERGED
+        return self._result(status, time.perf_counter() - started)
 
     def _step(self, t: float, t_next: float, *, last: bool) -> Status | None:
         """Go from time t to t_next; say why not, if not."""

@@ -73,7 +73,7 @@ class VPSchedule:
     --------
     >>> schedule = VPSchedule()
     >>> schedule.times(4), round(schedule.sigma(50), 3)
-    ((800, 600, 400, 200, 0), 0.175)
+    ((800, 600, 400, 200, 0), 0.176)
     """
 
     def __init__(self, steps: int = 1000, beta: tuple[float, float] = (1e-4, 0.02)) -> None:
@@ -178,7 +178,7 @@ class VESchedule:
 
     def sigma(self, t: float) -> float:
         """sigma_min^(1-t) sigma_max^t."""
-        return self.sigma_min ** (1 - t) * self.sigma_max**t
+        return float(self.sigma_min ** (1 - t) * self.sigma_max**t)
 
     def split(self, t: float, t_next: float, eta: float, split: Split) -> tuple[float, float]:
         """Return the factors of the predicted and of the fresh noise."""
