@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from conjugo.learned.diffusion.counting import Applications
@@ -40,6 +41,11 @@ class StepError(ArithmeticError):
     def __init__(self, status: Status, note: str) -> None:
         super().__init__(note)
         self.status = status
+
+
+def all_finite(x: Tensor) -> bool:
+    """Say whether x holds no NaN and no infinity; most often in one cheap pass, as a sum keeps both."""
+    return bool(torch.isfinite(x.sum())) or bool(torch.isfinite(x).all())
 
 
 def columns(images: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from conjugo.learned.diffusion.data_step import DataStep
+from conjugo.learned.diffusion.data_step import DataStep, all_finite
 from conjugo.learned.diffusion.march import Callback, Denoiser, March, Noise, Options, parts
 from conjugo.learned.diffusion.result import SamplingResult
 from conjugo.learned.diffusion.schedule import Schedule, Split, VPSchedule
@@ -148,7 +148,7 @@ def as_data(y: Array, dtype: torch.dtype | None, device: torch.device | str | No
     if wanted not in (torch.float32, torch.float64):
         raise ValueError(f"dtype = {wanted}: expected torch.float32 or torch.float64; the denoiser may use less inside")
     data = data.detach().reshape(-1, data.shape[-1]).to(device=device, dtype=wanted)
-    if not bool(torch.isfinite(data).all()):
+    if not all_finite(data):
         raise ValueError("y holds NaN or infinity: expected finite data; leave absent sensors out of A")
     return data
 

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from conjugo.learned.diffusion.counting import Applications, Counted
-from conjugo.learned.diffusion.data_step import StepError, columns, images
+from conjugo.learned.diffusion.data_step import StepError, all_finite, columns, images
 from conjugo.pde.inverse.operator import Measurement, Normal
-from conjugo.solvers.krylov.cg import cg
+from conjugo.solvers.krylov.cg import generic_cg
+from conjugo.solvers.krylov.preconditioned import check_fixed_symmetric
+from conjugo.solvers.monitor import Monitor
 from conjugo.solvers.operators.protocol import LinearOperator
 from conjugo.solvers.result import Status
 
@@ -76,6 +78,7 @@ class KrylovStep:
         if iterations < 1:
             raise ValueError(f"iterations = {iterations}: expected 1 or more, such as 5")
         check_weight(gamma)
+        check_fixed_symmetric(M, "KrylovStep", "a fixed linear preconditioner")
         self.A, self.gamma, self.iterations, self.noiseless = A, gamma, int(iterations), bool(noiseless)
         self.M, self.rtol = M, rtol
         self._counted = Counted(A)
@@ -97,11 +100,12 @@ class KrylovStep:
         residual = A.H @ (data - A @ x)
         if gamma != 1.0:
             residual = residual * gamma
-        if not bool(torch.isfinite(residual).all()):
+        if not all_finite(residual):
             raise StepError(Status.NONFINITE, "A^H (y - A x) is NaN or infinite: look at A and its range of numbers")
         normal: Any = Normal(A, shift=0.0 if self.noiseless else 1.0, gamma=gamma)
         rtol = 8 * torch.finfo(x.dtype).eps if self.rtol is None else self.rtol
-        result = cg(normal, residual, rtol=rtol, maxiter=self.iterations, M=self.M)
+        monitor = Monitor("cg", normal, residual, rtol=rtol, maxiter=self.iterations, verify=False)
+        result = generic_cg(monitor, self.M)
         if result.status in (Status.NONFINITE, Status.INDEFINITE):
             raise StepError(result.status, result.message)
         return x_hat + images(result.x, x_hat)

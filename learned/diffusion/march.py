@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from conjugo.learned.diffusion.counting import Applications, Stopwatch
-from conjugo.learned.diffusion.data_step import StepError
+from conjugo.learned.diffusion.data_step import StepError, all_finite
 from conjugo.learned.diffusion.result import SamplingResult
 from conjugo.learned.diffusion.schedule import Schedule, Split
 from conjugo.learned.diffusion.streams import NoiseStreams
@@ -123,13 +123,13 @@ class March:
         sigma = noise / signal
         x_hat = self._denoise(signal, sigma)
         self.evaluations += 1
-        if not bool(torch.isfinite(x_hat).all()):
+        if not all_finite(x_hat):
             return self._fail(Status.NONFINITE, sigma, "the denoiser gave NaN or infinity")
         try:
             corrected = self.correct(x_hat, sigma)
         except StepError as failure:
             return self._fail(failure.status, sigma, str(failure))
-        if not bool(torch.isfinite(corrected).all()):
+        if not all_finite(corrected):
             return self._fail(Status.NONFINITE, sigma, "the data step gave NaN or infinity")
         self.reached = corrected
         if last:

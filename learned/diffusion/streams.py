@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from conjugo.learned.operators.batches import seeded
+
 
 class NoiseStreams:
     """Streams (seed, first + i), i = 0 ... count - 1: a sample sees the same numbers whatever batch it runs in.
@@ -18,6 +20,11 @@ class NoiseStreams:
         Samples.
     device : torch.device
         On CUDA the numbers are made on the device, and are others than those of the CPU.
+
+    Raises
+    ------
+    ValueError
+        For a negative seed or first sample.
 
     Notes
     -----
@@ -33,21 +40,19 @@ class NoiseStreams:
     """
 
     def __init__(self, seed: int, first: int, count: int, device: torch.device) -> None:
-        self.device = device
-        self._on_cuda: list[torch.Generator] = []
-        self._on_host: list[np.random.Generator] = []
-        for number in range(first, first + count):
-            if device.type == "cuda":
-                state = np.random.SeedSequence(seed, spawn_key=(number,)).generate_state(1, np.uint64)
-                self._on_cuda.append(torch.Generator(device).manual_seed(int(state[0])))
-            else:
-                self._on_host.append(np.random.default_rng([seed, number]))
+        if seed < 0 or first < 0:
+            raise ValueError(f"seed = {seed}, first = {first}: expected numbers >= 0")
+        self._streams = [_stream(seed, number, device) for number in range(first, first + count)]
 
     def add_to(self, x: Tensor, scale: float) -> None:
         """Add the next normal numbers times `scale` to each sample of x, (count, *shape), in place."""
-        for image, device_stream in zip(x, self._on_cuda, strict=False):
-            z = torch.randn(image.shape, generator=device_stream, device=self.device, dtype=torch.float32)
+        for image, stream in zip(x, self._streams, strict=True):
+            z = torch.randn(image.shape, generator=stream, device=stream.device, dtype=torch.float32)
             image.add_(z, alpha=scale)
-        for image, stream in zip(x, self._on_host, strict=False):
-            z = torch.from_numpy(stream.standard_normal(tuple(image.shape), dtype=np.float32))
-            image.add_(z.to(image.dtype), alpha=scale)
+
+
+def _stream(seed: int, number: int, device: torch.device) -> torch.Generator:
+    if device.type != "cuda":
+        return seeded(seed, number)
+    words = np.random.SeedSequence(seed, spawn_key=(number,)).generate_state(1, np.uint64)
+    return torch.Generator(device).manual_seed(int(words[0]))
