@@ -111,8 +111,8 @@ class KrylovStep:
         return x_hat + images(result.x, x_hat)
 
 
-def weight_at(gamma: Weight, sigma_t: float) -> float:
-    """Return gamma, or gamma(sigma_t).
+def weight_at(gamma: Weight, sigma_t: float, *, infinite: bool = False) -> float:
+    """Return gamma, or gamma(sigma_t); infinity only where that has a meaning.
 
     Raises
     ------
@@ -122,12 +122,12 @@ def weight_at(gamma: Weight, sigma_t: float) -> float:
     if not callable(gamma):
         return float(gamma)
     value = float(gamma(sigma_t))
-    if not (math.isfinite(value) and value >= 0):
+    if not (value >= 0 and (infinite or math.isfinite(value))):
         raise ValueError(f"gamma({sigma_t:.3g}) = {value}: expected a finite number >= 0")
     return value
 
 
-def check_weight(gamma: Weight) -> None:
+def check_weight(gamma: Weight, *, infinite: bool = False) -> None:
     """Refuse a constant gamma that is no weight."""
-    if not callable(gamma) and not (math.isfinite(gamma) and gamma >= 0):
+    if not callable(gamma) and not (gamma >= 0 and (infinite or math.isfinite(gamma))):
         raise ValueError(f"gamma = {gamma}: expected a finite number >= 0, such as 1.0, or a function of sigma_t")
