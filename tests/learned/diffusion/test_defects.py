@@ -17,6 +17,7 @@ from torch import Tensor
 from conjugo.learned.diffusion.dds import dds
 from conjugo.learned.diffusion.krylov_step import KrylovStep
 from conjugo.pde.inverse.operator import ImageOperator, adjoint_mismatch
+from conjugo.pde.inverse.problem import sensor_problem
 
 type Complex = NDArray[np.complex128]
 
@@ -163,10 +164,19 @@ def test_the_noise_of_the_data_enters_their_weight() -> None:
             assert float(step(x_hat, data, r)) == pytest.approx(expected, abs=1e-12)
 
 
+def test_the_data_have_the_noise_that_they_claim() -> None:
+    """Released: y gets none."""
+    problem = sensor_problem(32, 100, sigma=0.3, count=20, seed=1)
+    assert problem.truth is not None
+    noise = problem.y - problem.A @ problem.truth
+    assert noise.std() == pytest.approx(0.3, rel=4.5 / np.sqrt(2 * noise.size))
+
+
 def test_inner_products_do_not_mix_the_batch() -> None:
     """Released: one step length for all images of a batch. A sample's answer is its own, beside a huge one too."""
-    A = torch.as_tensor(np.random.default_rng(14).standard_normal((7, 24)))
-    x_hat, y = torch.zeros(2, 24, dtype=torch.float64), torch.as_tensor(RNG.standard_normal((2, 7)))
+    rng = np.random.default_rng(14)
+    A, y = torch.as_tensor(rng.standard_normal((7, 24))), torch.as_tensor(rng.standard_normal((2, 7)))
+    x_hat = torch.zeros(2, 24, dtype=torch.float64)
     y[1] *= 1e8
     H_, b = np.eye(24) + (A.T @ A).numpy(), (y @ A).numpy()
     found = KrylovStep(A, iterations=3)(x_hat, y, 1.0).numpy()
