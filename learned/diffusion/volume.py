@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from conjugo.learned.diffusion.dds import as_data, dds
-from conjugo.learned.diffusion.march import Denoiser, parts
+from conjugo.learned.diffusion.march import Callback, Denoiser, Noise, parts
 from conjugo.learned.diffusion.result import SamplingResult
+from conjugo.learned.diffusion.schedule import Schedule, Split
 from conjugo.learned.diffusion.slicewise import SliceWise
 from conjugo.learned.diffusion.variation_step import VariationStep
 from conjugo.pde.inverse.operator import Measurement
@@ -62,10 +62,18 @@ def dds_volume(
     weight: float = 0.04,
     rho: float = 10.0,
     iterations: int = 5,
-    chunk: int | None = 20,
+    schedule: Schedule | None = None,
+    evaluations: int = 19,
+    eta: float = 0.85,
+    split: Split = "paper",
+    noise: Noise = "unconditional",
+    seed: int = 0,
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
-    **options: Any,
+    chunk: int | None = 20,
+    check: bool = True,
+    callback: Callback | None = None,
+    progress: bool = False,
 ) -> SamplingResult:
     """Sample a volume whose slices a denoiser finds likely and whose slices change little from one to the next.
 
@@ -81,11 +89,11 @@ def dds_volume(
         Of a slice as the denoiser wants it, say (1, h, w); by default as A has it.
     weight, rho, iterations
         Of the ADMM sweep, see `VariationStep`.
+    schedule, evaluations, eta, split, noise, seed, dtype, device, check, callback, progress
+        As of `dds`; the callback sees the volume.
     chunk : int, optional
         Slices that the denoiser, and an A of slices, see at a time. Beside them the run keeps a dozen arrays of the
         volume's size.
-    dtype, device, options
-        As `schedule`, `evaluations`, `eta`, `split`, `noise`, `seed`, `check`, `callback` and `progress` of `dds`.
 
     Returns
     -------
@@ -118,5 +126,19 @@ def dds_volume(
     depth, *of_slice = volume.image_shape
     size = tuple(of_slice) if shape is None else tuple(int(n) for n in shape)
     step = VariationStep(volume, weight=weight, rho=rho, iterations=iterations)
-    result = dds(SliceDenoiser(denoiser, chunk), step, data.reshape(1, -1), shape=(depth, *size), **options)
+    result = dds(
+        SliceDenoiser(denoiser, chunk),
+        step,
+        data.reshape(1, -1),
+        shape=(depth, *size),
+        schedule=schedule,
+        evaluations=evaluations,
+        eta=eta,
+        split=split,
+        noise=noise,
+        seed=seed,
+        check=check,
+        callback=None if callback is None else lambda x: callback(x[0]),
+        progress=progress,
+    )
     return replace(result, x=result.x[0])
