@@ -204,7 +204,9 @@ class Normal:
         """(shift I + gamma A^H A) x; adds 2 for each column to `applications`."""
         self.applications += 2 * (1 if x.ndim == 1 else int(x.shape[1]))
         product = self.A.H @ (self.A @ x) * self.gamma
-        return product + x * self.shift if self.shift else product
+        if self.shift:
+            product += x if self.shift == 1 else x * self.shift
+        return product
 
 
 def check_operand(x: Array, n: int) -> None:
