@@ -69,14 +69,13 @@ def main(config: Config) -> Path:
     mine = [score for score in scores if score.problem == middle.problem.name]
     drawn = draw(middle, mine, config.samples, chosen, image)
     found = judge(middle, drawn, image)
-    lost = losses(scores)
     text = "\n".join([
         mode_table(tasks, scores, chosen).text(),
         "\n" + heading("Backward heat.", config.count - config.tuning, config.tuning, chosen),
         score_table(scores, config.evaluations, chosen=chosen).text(),
         f"\n{config.samples} samples of one image at {chosen} evaluations, {middle.problem.name}.\n",
         quality_table(found).text(),
-        "\n'DDS noisy, tuned' beats ours: " + ("; ".join(lost) if lost else "nowhere in this table"),
+        losses(scores),
     ])  # fmt: skip
     print(f"\n{text}\n")
     run.page(text)

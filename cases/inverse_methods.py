@@ -205,7 +205,7 @@ def study(task: Task, evaluations: Sequence[int], names: Sequence[str] | None = 
     first, rest = slice(0, task.tuning), slice(task.tuning, None)
     bayes = task.error(task.mean[:, rest], rest)
     label = task.problem.name
-    m = task.problem.A.shape[0]
+    m = 0 if is_diagonal(task.problem.A) else task.problem.A.shape[0]
     k = task.problem.y.shape[1]
     yield Score(label, BAYES, "", 0, bayes, bayes, None, task.bayes_seconds / k, 0, 0.0, m)
     for name, trials, known in methods(task, names):

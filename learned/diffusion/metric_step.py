@@ -151,7 +151,7 @@ class MetricStep:
         return self._kept(key, lambda: (_like(np.sqrt(self.spectrum(sigma_t)), like),))[0]
 
     def _in_the_basis(self, x_hat: Tensor, y: Tensor, sigma_t: float) -> Tensor:
-        """A diagonal in the basis: one number for each mode, and no application of A."""
+        """A diagonal in the basis: three transforms, counted as one product with A and one with A^H."""
         basis, d = self.spectrum.basis, len(self.spectrum.basis.shape)
 
         def gains() -> tuple[Tensor, ...]:
@@ -159,9 +159,14 @@ class MetricStep:
             gain = variances * values / (variances * values**2 + self.sigma_y**2)
             return _like(gain, x_hat), _like(values, x_hat)
 
-        gain, values = self._kept(("gains", float(sigma_t), x_hat.dtype, x_hat.device), gains)
-        data = basis.forward(y.reshape(*x_hat.shape[:-d], *basis.shape))
-        return x_hat + basis.inverse(gain * (data - values * basis.forward(x_hat)))
+        counted = self.applications
+        counted.forward += len(x_hat)
+        counted.adjoint += len(x_hat)
+        with counted.watch(x_hat.device):
+            gain, values = self._kept(("gains", float(sigma_t), x_hat.dtype, x_hat.device), gains)
+            data = basis.forward(y.reshape(*x_hat.shape[:-d], *basis.shape))
+            increment: Tensor = basis.inverse(gain * (data - values * basis.forward(x_hat)))
+        return x_hat + increment
 
     def _by_factors(self, residual: Tensor, sigma_t: float) -> Tensor:
         """Sigma A^H (A Sigma A^H + sigma_y^2 I)^-1 residual by a Cholesky factor in double precision."""
