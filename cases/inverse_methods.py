@@ -166,7 +166,7 @@ def methods(task: Task, names: Sequence[str] | None = None) -> Iterator[tuple[st
     def exact(gamma: Any) -> DataStep:
         return DiagonalStep(A, gamma) if is_diagonal(A) else SensorStep(A, gamma)
 
-    ways = [(f"eta {eta:g}", {"eta": eta}) for eta in ETAS]
+    ways: list[tuple[str, dict[str, Any]]] = [(f"eta {eta:g}", {"eta": eta}) for eta in ETAS]
     ways.append(("eta 0, start 0", {"eta": 0.0, "schedule": Quiet(VPSchedule())}))
     metric = MetricStep(A, task.spectrum, task.sigma_y)
     log = VESchedule(0.01, task.sigma_max)

@@ -92,7 +92,7 @@ def main(config: Config) -> Path:
     if config.geometry:
         size = 128 if config.size == 64 else config.size
         sensors = 500 if config.sensors == 125 else config.sensors
-        table, facts = geometry_table(size, sensors, config.evaluations[-2:], config.count, config.seed)
+        table, facts = geometry_table(size, sensors, config.evaluations[:2], config.count, config.seed)
         text = table.text()
         print(f"\n{text}\n")
         run.page(text)
@@ -118,9 +118,10 @@ def make_tasks(config: Config) -> Iterator[Task]:
 
 def problems(config: Config) -> Iterator[InverseProblem]:
     """Yield the source problem, and the three others of the table."""
-    size, some = config.size, {"count": config.count, "seed": config.seed}
-    yield source_problem(size, config.sensors, config.sigma, wavenumber=config.wavenumber,
-                         coefficient=config.coefficient, contrast=config.contrast, cycles=config.cycles, **some)  # fmt: skip
+    size = config.size
+    some: dict[str, Any] = {"count": config.count, "seed": config.seed}
+    medium: dict[str, Any] = {"coefficient": config.coefficient, "contrast": config.contrast, "cycles": config.cycles}
+    yield source_problem(size, config.sensors, config.sigma, wavenumber=config.wavenumber, **medium, **some)
     if config.exact:
         yield sensor_problem(size, min(size**2 // 4, config.sensors * 16 // 5), 0.05, **some)
         yield heat_problem(size, 1e-3, 0.01, **some)

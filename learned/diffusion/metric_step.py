@@ -181,7 +181,8 @@ class MetricStep:
         (lower,) = self._kept(("factor", float(sigma_t), residual.device), factor)
         weights = torch.cholesky_solve(residual.double().T, lower).T
         coefficients = (weights @ rows).to(residual.dtype).reshape(-1, *self.spectrum.shape)
-        return basis.inverse(coefficients * self.deviations(sigma_t, residual) ** 2)
+        increment: Tensor = basis.inverse(coefficients * self.deviations(sigma_t, residual) ** 2)
+        return increment
 
     def _by_cg(self, residual: Tensor, sigma_t: float) -> Tensor:
         """The same by a fixed number of CG iterations on blocks (n, B)."""
@@ -202,7 +203,7 @@ class MetricStep:
         if self._rows is None or self._rows.device != like.device:
             started = time.perf_counter()
             m, blocks = self.A.shape[0], []
-            for unit in torch.eye(m, dtype=torch.float64, device=like.device).split(64):
+            for unit in torch.split(torch.eye(m, dtype=torch.float64, device=like.device), 64):
                 images: Tensor = (self.A.H @ unit.T).T
                 rows = self.spectrum.basis.forward(images.reshape(-1, *self.spectrum.shape))
                 blocks.append(rows.reshape(len(unit), -1))
