@@ -145,6 +145,15 @@ class MetricStep:
             return x_hat + self._by_factors(residual, sigma_t)
         return x_hat + self._by_cg(residual, sigma_t)
 
+    def prepare(self, like: Tensor) -> None:
+        """Make the rows of A that exact solves need, on the device of `like`; the first step would do it."""
+        if self.exact and self._values is None:
+            self._dense_rows(like)
+
+    def forget(self) -> None:
+        """Drop what is kept of noise levels, such as factors; the rows of A stay."""
+        self._cache.clear()
+
     def deviations(self, sigma_t: float, like: Tensor) -> Tensor:
         """Return Sigma_t^(1/2) in the basis, (*shape), as the precision and device of `like` have it."""
         key = ("deviations", float(sigma_t), like.dtype, like.device)
