@@ -35,7 +35,7 @@ GAMMAS = (1.0, 10.0, 1e2, 1e3, 1e4, 1e5)
 EXACT_DATA = 1e-4
 """Noise that stands for none in steps that need some."""
 
-BAYES, MEAN, SAMPLE = "Bayes: kriging, one linear solve", "ours, flow of the mean", "ours, one sample"
+BAYES, MEAN, SAMPLE = "Bayes (kriging), no sampler", "ours, flow of the mean", "ours, one sample"
 NOISELESS, TUNED, PUBLISHED = "DDS noiseless, M=5", "DDS noisy, gamma tuned, M=5", "DDS noisy, gamma=1, M=5"
 TUNED_MEAN = "the same without noise, from 0"
 DDNM, CALIBRATED, METRIC = "DDNM", "DDS, gamma_t calibrated, exact", "DDS, metric of the error"

@@ -134,7 +134,8 @@ def report(run: Run, config: Config, tasks: list[Task], subject: str) -> None:
     names = None if config.coefficient is None else [NOISELESS, TUNED, TUNED_MEAN, METRIC, MEAN, SAMPLE]
     scores: list[Score] = []
     for task in tasks:
-        print(f"{task.problem.name}: Bayes error {100 * bayes_error(task):.1f} % in expectation")
+        where = "on these images" if task.exact is None else "in expectation"
+        print(f"{task.problem.name}: Bayes error {100 * bayes_error(task):.1f} % {where}")
         for score in tqdm(study(task, config.evaluations, names), desc=task.problem.name, unit="run", leave=False):
             scores.append(score)
     first, image = tasks[0], config.tuning
@@ -164,7 +165,7 @@ def report(run: Run, config: Config, tasks: list[Task], subject: str) -> None:
 def heading(subject: str, images: int, tuning: int, chosen: int) -> str:
     """Say what the table's numbers are."""
     return (
-        f"{subject} Errors in % of the prior's deviation, root mean squares over {images} images; settings are chosen\n"
+        f"{subject} Errors in % of the prior's deviation, root mean squares over {images} images; settings chosen\n"
         f"on {tuning} others for each column. The columns from 'x Bayes' on are at {chosen} evaluations. 'ours, flow\n"
         "of the mean' and rows that start from 0 estimate the mean and have no spread; others are single samples.\n"
         "'ours' and the metric apply A once an evaluation, and A^H by the rows of A that their set-up made.\n"
