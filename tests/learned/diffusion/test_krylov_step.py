@@ -159,7 +159,12 @@ def test_one_transfer_to_the_host_in_an_iteration(monkeypatch: pytest.MonkeyPatc
 
     def noting(name: str) -> Callable[..., Any]:
         method = getattr(Tensor, name)
-        return lambda *args, **options: asked.append(name) or method(*args, **options)
+
+        def noted(*args: Any, **options: Any) -> Any:
+            asked.append(name)
+            return method(*args, **options)
+
+        return noted
 
     for name in ("cpu", "item", "__bool__", "__float__", "__int__"):
         monkeypatch.setattr(Tensor, name, noting(name))

@@ -30,7 +30,7 @@ DEPTH = 6
 def circular(depth: int, n: int) -> NDArray[np.float64]:
     """D on volumes (depth, n), dense."""
     D = np.roll(np.eye(depth), 1, axis=1) - np.eye(depth)
-    return np.kron(D, np.eye(n))
+    return np.asarray(np.kron(D, np.eye(n)), dtype=np.float64)
 
 
 def test_each_slice_is_measured_and_the_adjoint_is_exact() -> None:
