@@ -95,6 +95,7 @@ class March:
         """Make all steps, or as many as can be made."""
         options, schedule = self.options, self.options.schedule
         times = schedule.times(options.evaluations)
+        self._wait()
         started = time.perf_counter()
         self.streams.add_to(self.x, schedule.start(times[0]))
         status: Status | None = None
@@ -110,8 +111,7 @@ class March:
                     status = Status.STOPPED
                 if status is not None:
                     break
-        if self.x.device.type == "cuda":
-            torch.cuda.synchronize(self.x.device)
+        self._wait()
         if status is None or (status is Status.STOPPED and self.evaluations == options.evaluations):
             status = Status.CONVERGED
         return self._result(status, time.perf_counter() - started)
@@ -152,6 +152,11 @@ class March:
                 raise ValueError(f"the denoiser gave {tuple(answer.shape)} for {tuple(seen.shape)}: expected the same")
             x_hat[part] = answer
         return x_hat
+
+    def _wait(self) -> None:
+        """Let a CUDA device finish, so that the clock tells the truth."""
+        if self.x.device.type == "cuda":
+            torch.cuda.synchronize(self.x.device)
 
     def _fail(self, status: Status, sigma: float, note: str) -> Status:
         step = self.evaluations - 1

@@ -186,6 +186,8 @@ def test_bad_input() -> None:
         KrylovStep(wrong)
     with pytest.raises(ValueError, match="M is a Wild with linear = False"):
         KrylovStep(A, M=Wild())
+    with pytest.raises(ValueError, match=r"M has shape \(7, 7\): expected \(24, 24\)"):
+        KrylovStep(A, M=torch.eye(M))
     with pytest.raises(ValueError, match="iterations = 0: expected 1 or more"):
         KrylovStep(A, iterations=0)
     with pytest.raises(ValueError, match=r"gamma = -1\.0: expected a finite number"):
