@@ -44,7 +44,7 @@ def dds(
     Parameters
     ----------
     denoiser : callable
-        D(x, sigma) = E[x_0 | x_0 + sigma n = x] for x (k, *shape), the same shape back.
+        D(x, sigma) = E[x_0 | x_0 + sigma n = x] for x (k, *shape), the same shape back. A network is held in eval().
     step : DataStep
         What moves the denoised images towards the data: `KrylovStep` is the published one.
     y : (m,) or (B, m) array

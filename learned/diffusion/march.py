@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from conjugo.learned.diffusion.counting import Applications, Stopwatch
@@ -101,6 +102,7 @@ class March:
         status: Status | None = None
         with (
             torch.no_grad(),
+            evaluating(self.denoiser),
             Stop(None) as stop,
             tqdm(total=options.evaluations, desc="sampling", unit="step", disable=not options.progress) as bar,
         ):
@@ -184,6 +186,19 @@ class March:
             **self.details,
         }
         return SamplingResult(self.reached, status, self.evaluations, forward + adjoint, seconds, details)
+
+
+@contextmanager
+def evaluating(denoiser: Denoiser) -> Iterator[None]:
+    """Hold a network in eval(), without dropout, and give it back as it was."""
+    training = {m: m.training for m in denoiser.modules()} if isinstance(denoiser, nn.Module) else {}
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module, before in training.items():
+            module.training = before
 
 
 def parts(count: int, chunk: int | None) -> Iterator[slice]:

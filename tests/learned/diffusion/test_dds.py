@@ -278,6 +278,38 @@ def test_bad_operators_are_refused_before_the_start() -> None:
         assert step.applications.total == 0
     skipped = dds(denoiser, KrylovStep(Skew((6,), [0, 2, 3])), torch.as_tensor(Y), shape=(N,), check=False)
     assert (skipped.evaluations, skipped.details["check_applications"]) == (19, 0)
+
+
+class Negative(Sensors):
+    """Whose adjoint has the wrong sign, which makes the system indefinite."""
+
+    def scatter(self, data: Any) -> Any:
+        return -super().scatter(data)
+
+
+def test_an_indefinite_system_ends_the_run() -> None:
+    step = KrylovStep(Negative((6,), [0, 2, 3]), gamma=9.0)
+    result = dds(denoiser, step, torch.as_tensor(Y), shape=(N,), check=False)
+    assert (result.status, result.details["step"]) == (Status.INDEFINITE, 0)
+    assert "not positive definite" in result.details["note"]
+
+
+def test_a_network_is_held_in_eval_and_given_back() -> None:
+    modes: list[bool] = []
+
+    class Net(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.frozen = torch.nn.Dropout(0.5).eval()
+
+        def forward(self, x: Tensor, sigma: float) -> Tensor:
+            modes.append(self.training)
+            return denoiser(x, sigma)
+
+    net = Net()
+    assert dds(net, KrylovStep(torch.as_tensor(A)), torch.as_tensor(Y), shape=(N,)).status is Status.CONVERGED
+    assert modes == [False] * 19
+    assert (net.training, net.frozen.training) == (True, False)
     good = dds(denoiser, KrylovStep(Sensors((6,), [0, 2, 3])), torch.as_tensor(Y), shape=(N,))
     assert good.details["check_applications"] == 9
     assert good.applications == 4 * 19  # the check is not among them
