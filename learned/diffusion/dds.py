@@ -145,7 +145,7 @@ def as_data(y: Array, dtype: torch.dtype | None, device: torch.device | str | No
     data: Tensor = y if isinstance(y, Tensor) else torch.as_tensor(y)
     if data.is_complex():
         raise ValueError(f"y is {data.dtype}: expected real data; view complex ones as pairs of real numbers")
-    if data.ndim not in (1, 2):
+    if data.ndim not in (1, 2) or not data.numel():
         raise ValueError(f"y has shape {tuple(data.shape)}: expected (m,) or (B, m), a row a sample")
     wanted = dtype or (data.dtype if isinstance(y, Tensor) and data.is_floating_point() else torch.float32)
     if wanted not in (torch.float32, torch.float64):

@@ -322,6 +322,7 @@ def test_a_network_is_held_in_eval_and_given_back() -> None:
         ({"y": torch.full((M,), torch.nan)}, "y holds NaN or infinity"),
         ({"y": torch.zeros(2, M + 1)}, r"y has shape \(2, 4\) and A has 3 rows"),
         ({"y": torch.zeros(2, 1, M)}, r"expected \(m,\) or \(B, m\)"),
+        ({"y": torch.zeros(0, M)}, r"y has shape \(0, 3\): expected"),
         ({"shape": (N, 2)}, r"shape = \(6, 2\) has 12 numbers, but A has 6 columns"),
         ({"eta": 1.5}, r"eta = 1\.5: expected 0"),
         ({"eta": float("nan")}, "eta = nan"),
