@@ -140,10 +140,7 @@ def report(run: Run, config: Config, tasks: list[Task], subject: str) -> None:
     drawn = draw(first, mine, config.samples, chosen, image)
     found = judge(first, drawn, image)
     text = "\n".join([
-        f"{subject} Errors in % of the prior's deviation, root mean squares over {config.count - config.tuning} images; ",
-        f"settings are chosen on {config.tuning} others for each column. The columns from 'x Bayes' on are at {chosen}",
-        "evaluations. 'ours, flow of the mean' and rows with 'start 0' estimate the mean and have no spread; the others",
-        "are single samples. 'ours' applies A once an evaluation and A^H through the rows of A that the set-up made.\n",
+        heading(subject, config.count - config.tuning, config.tuning, chosen),
         score_table(scores, config.evaluations, chosen=chosen).text(),
         f"\n{config.samples} samples of one image at {chosen} evaluations, {first.problem.name}; drawn in "
         f"{time.perf_counter() - started:.1f} s.\n",
@@ -159,6 +156,16 @@ def report(run: Run, config: Config, tasks: list[Task], subject: str) -> None:
     quality = {name: asdict(one) for name, one in found.items()}
     run.result({"converged": True, "scores": rows, "quality": quality})
     print(f"plot: {run.plot(picture(first, mine, drawn, image, seen(first.problem, image)))}")
+
+
+def heading(subject: str, images: int, tuning: int, chosen: int) -> str:
+    """Say what the table's numbers are."""
+    return (
+        f"{subject} Errors in % of the prior's deviation, root mean squares over {images} images; settings are chosen\n"
+        f"on {tuning} others for each column. The columns from 'x Bayes' on are at {chosen} evaluations. 'ours, flow of "
+        "the\nmean' and rows with 'start 0' estimate the mean and have no spread; the others are single samples. 'ours' "
+        "and the\nmetric apply A once an evaluation, and A^H by the rows of A that their set-up made.\n"
+    )
 
 
 def bayes_error(task: Task) -> float:
@@ -195,8 +202,8 @@ def losses(scores: list[Score]) -> list[str]:
 def seen(problem: InverseProblem, image: int) -> NDArray[np.float64] | None:
     """Show the data where they were taken; NaN elsewhere."""
     y, A = problem.y[:, image], problem.A
-    while not hasattr(A, "nodes") and hasattr(A, "A"):
-        A = A.A
+    while not hasattr(A, "nodes") and (hasattr(A, "A") or hasattr(A, "sensors")):
+        A = getattr(A, "sensors", None) or A.A  # type: ignore[attr-defined]
     nodes: Any = getattr(A, "nodes", None)
     if nodes is None:
         return y if len(y) == A.shape[1] else None

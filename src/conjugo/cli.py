@@ -36,6 +36,7 @@ COMMANDS = {
         "inverse_source",
         "diffusion samplers beside the exact posterior: sources from sensors (extra learned)",
     ),
+    "inverse-heat": ("inverse_heat", "backward heat: diffusion samplers beside the exact posterior (extra learned)"),
     "warmup": ("warmup", "compile the kernels once, so that later runs start at once"),
 }
 """Sub-command: its module in `conjugo.cases`, and a line of help; `train` has modules of its own in `TRAINING`."""
