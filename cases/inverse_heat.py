@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from conjugo.cases.inverse_methods import MEAN, Score, Task, study
+from conjugo.cases.inverse_methods import FEW, GAMMAS, MEAN, Score, Task, study
 from conjugo.cases.inverse_source import heading, losses, seen
 from conjugo.cases.inverse_tables import draw, judge, percent, picture, quality_table, score_table
 from conjugo.cases.launch import launch
@@ -62,7 +62,8 @@ def main(config: Config) -> Path:
     tasks, scores = [], list[Score]()
     for time in config.times:
         problem = heat_problem(config.size, time, config.sigma, count=config.count, seed=config.seed)
-        task = Task(problem, GaussianPrior(problem.spectrum, problem.basis), config.tuning, config.seed)
+        prior = GaussianPrior(problem.spectrum, problem.basis)
+        task = Task(problem, prior, config.tuning, config.seed, gammas=FEW if config.fast else GAMMAS)
         tasks.append(task)
         scores += tqdm(study(task, config.evaluations), desc=problem.name, unit="run", leave=False)
     middle, image = tasks[len(tasks) // 2], config.tuning

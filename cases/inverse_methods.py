@@ -32,6 +32,8 @@ type Values = NDArray[np.float64]
 
 ETAS = (0.15, 0.5, 0.85, 1.0)
 GAMMAS = (1.0, 10.0, 1e2, 1e3, 1e4, 1e5)
+FEW = (1e2, 1e4)
+"""Weights of noisy DDS that are tried, and those of fast runs."""
 EXACT_DATA = 1e-4
 """Noise that stands for none in steps that need some."""
 
@@ -57,6 +59,8 @@ class Task:
         Of samplers, and of the fields that the error is measured on.
     fields : int
         How many these are.
+    gammas : sequence of float
+        Weights that DDS may choose from.
     """
 
     problem: InverseProblem
@@ -64,6 +68,7 @@ class Task:
     tuning: int
     seed: int = 0
     fields: int = 64
+    gammas: Sequence[float] = GAMMAS
     mean: Values = field(init=False)
     exact: GaussianPosterior | None = field(init=False, default=None)
     bayes_seconds: float = field(init=False)
@@ -180,11 +185,11 @@ def methods(task: Task, names: Sequence[str] | None = None) -> Iterator[tuple[st
     makers: dict[str, Callable[[], tuple[list[Trial], DataStep]]] = {
         NOISELESS: lambda: _each(KrylovStep(A, noiseless=True), ways),
         TUNED: lambda: (
-            [t for g in GAMMAS for t in _each(KrylovStep(A, gamma=g), ways[: len(ETAS)], f"gamma {g:g}, ")[0]],
+            [t for g in task.gammas for t in _each(KrylovStep(A, gamma=g), ways[: len(ETAS)], f"gamma {g:g}, ")[0]],
             KrylovStep(A),
         ),
         TUNED_MEAN: lambda: (
-            [t for g in GAMMAS for t in _each(KrylovStep(A, gamma=g), ways[len(ETAS) :], f"gamma {g:g}, ")[0]],
+            [t for g in task.gammas for t in _each(KrylovStep(A, gamma=g), ways[len(ETAS) :], f"gamma {g:g}, ")[0]],
             KrylovStep(A),
         ),
         PUBLISHED: lambda: _each(KrylovStep(A), ways[2:3]),

@@ -20,7 +20,19 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from conjugo.cases.inverse_geometry import geometry_table
-from conjugo.cases.inverse_methods import MEAN, METRIC, NOISELESS, SAMPLE, TUNED, TUNED_MEAN, Score, Task, study
+from conjugo.cases.inverse_methods import (
+    FEW,
+    GAMMAS,
+    MEAN,
+    METRIC,
+    NOISELESS,
+    SAMPLE,
+    TUNED,
+    TUNED_MEAN,
+    Score,
+    Task,
+    study,
+)
 from conjugo.cases.inverse_mixture import mixture_task
 from conjugo.cases.inverse_tables import draw, judge, picture, quality_table, score_table
 from conjugo.cases.launch import launch
@@ -113,7 +125,8 @@ def make_tasks(config: Config) -> Iterator[Task]:
                            config.tuning, config.seed)  # fmt: skip
         return
     for problem in problems(config):
-        yield Task(problem, GaussianPrior(problem.spectrum, problem.basis), config.tuning, config.seed)
+        prior = GaussianPrior(problem.spectrum, problem.basis)
+        yield Task(problem, prior, config.tuning, config.seed, gammas=FEW if config.fast else GAMMAS)
 
 
 def problems(config: Config) -> Iterator[InverseProblem]:
