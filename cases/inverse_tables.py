@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from conjugo.cases.inverse_methods import (
     BAYES,
     CALIBRATED,
+    CONTROL,
     DDNM,
     MEAN,
     METRIC,
@@ -41,6 +42,7 @@ PALETTE = {
     DDNM: COLOURS["stationary"],
     CALIBRATED: COLOURS["multigrid + Krylov"],
     METRIC: COLOURS["preconditioned CG"],
+    CONTROL: "#F0A3A3",
     MEAN: COLOURS["multigrid"],
     SAMPLE: COLOURS["learned"],
 }
