@@ -38,9 +38,7 @@ class Split:
     name: str
 
 
-def slices(
-    volume: Volume, size: int, *, field: float | None = None, planes: Sequence[int] | None = None, content: float = 0.0
-) -> Values:
+def slices(volume: Volume, size: int, *, field: float | None = None, planes: Sequence[int] | None = None) -> Values:
     """Cut axial slices to squares.
 
     Parameters
@@ -54,8 +52,6 @@ def slices(
         of the volume, about its middle.
     planes : sequence of int, optional
         Which slices; all by default.
-    content : float
-        Least share of pixels above 0.1; slices that show less are left out.
 
     Returns
     -------
@@ -65,7 +61,7 @@ def slices(
     Raises
     ------
     ValueError
-        For planes that the volume has not, or where no slice is left.
+        For planes that the volume has not, none at all, or a size below 2.
 
     Examples
     --------
@@ -76,21 +72,33 @@ def slices(
     _, dh, dw = volume.spacing
     depth, h, w = volume.values.shape
     chosen = list(range(depth)) if planes is None else [int(z) for z in planes]
-    if any(not 0 <= z < depth for z in chosen):
-        raise ValueError(f"planes from {min(chosen)} to {max(chosen)}: {volume.name} has slices 0 to {depth - 1}")
+    if not chosen or not all(0 <= z < depth for z in chosen):
+        raise ValueError(f"planes = {chosen}: expected some of 0 to {depth - 1}, the slices of {volume.name}")
     if size < 2:
         raise ValueError(f"size = {size}: expected at least 2 pixels a side")
     centre, side = (h / 2, w / 2), max(h * dh, w * dw)
     if field is not None:
-        centre, side = _middle(volume.values), float(field)
+        centre, side = _middle(volume), float(field)
     rows = area_weights(h, size, centre=centre[0], pixel=side / size / dh)
     columns = area_weights(w, size, centre=centre[1], pixel=side / size / dw)
-    images = np.clip(rows @ volume.values[chosen] @ columns.T, 0, 1).astype(np.float32)
-    images = images[(images > EMPTY).mean(axis=(1, 2)) >= content]
-    if not len(images):
-        raise ValueError(f"{volume.name} shows nothing in the slices asked for: content = {content} is too much, or "
-                         "the planes are empty")  # fmt: skip
-    return images
+    return np.clip(rows @ volume.values[chosen] @ columns.T, 0, 1).astype(np.float32)
+
+
+def planes_showing(volume: Volume, *, share: float = CONTENT, field: float = FIELD) -> list[int]:
+    """Return the axial slices in which voxels above 0.1 fill at least a share of a square of `field` millimetres.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    _, dh, dw = volume.spacing
+    area = (volume.values > EMPTY).sum(axis=(1, 2)) * dh * dw
+    planes = [int(z) for z in np.flatnonzero(area >= share * field**2)]
+    if not planes:
+        raise ValueError(f"{volume.name} fills {area.max() / field**2:.2f} of the square of {field} mm: expected "
+                         f"{share}; is it a head, with its spacing in millimetres?")  # fmt: skip
+    return planes
 
 
 def area_weights(n: int, size: int, *, centre: float, pixel: float) -> NDArray[np.float64]:
@@ -116,7 +124,7 @@ def area_weights(n: int, size: int, *, centre: float, pixel: float) -> NDArray[n
     return np.asarray(np.maximum(overlap, 0) / pixel)
 
 
-def mri_split(test: Volume, size: int, *, train: Volume | None = None, field: float = FIELD) -> Split:
+def mri_split(test: Volume, size: int, *, train: Volume | None = None, fine: int = 1, field: float = FIELD) -> Split:
     """Share out the slices of brains.
 
     Parameters
@@ -128,30 +136,39 @@ def mri_split(test: Volume, size: int, *, train: Volume | None = None, field: fl
     train : Volume, optional
         Another head, trained and validated on. Without it the slices of `test` are shared out: the same head on both
         sides, which flatters a prior.
+    fine : int
+        The slices to train on have fine * size pixels a side, so that moving them blurs nothing.
     field : float
         Millimetres along a side of the square.
 
     Returns
     -------
     Split
-        Slices of which at least 15 % show something. Validation: two bands of 6 slices of the training volume, with 2
+        Slices that are filled to at least 15 %. Validation: two bands of 6 slices of the training volume, with 2
         left out on each side of a band. Without `train`, the middle third is the test, 4 left out on each side.
+
+    Raises
+    ------
+    ValueError
+        If a volume shows too little.
     """
+    tested = planes_showing(test, field=field)
     if train is not None:
-        seen = slices(train, size, field=field, content=CONTENT)
-        inner, outer = _bands(np.arange(len(seen)))
-        tested = slices(test, size, field=field, content=CONTENT)
-        return Split(seen[outer], seen[inner], tested, f"{train.name} to {test.name}: another head")
-    every = slices(test, size, field=field, content=CONTENT)
-    order = np.arange(len(every))
-    third = len(every) // 3
-    middle = (order >= third) & (order < len(every) - third)
-    near = (order >= third - 4) & (order < len(every) - third + 4)
-    inner, outer = _bands(order[~near])
-    return Split(every[outer], every[inner], every[middle], f"{test.name}: other slices of the same head")
+        seen, name = planes_showing(train, field=field), f"{train.name} to {test.name}: another head"
+    else:
+        third, name = len(tested) // 3, f"{test.name}: other slices of the same head"
+        seen = tested[: third - 4] + tested[-third + 4 :]
+        tested, train = tested[third:-third], test
+    validated, trained = _bands(seen)
+    return Split(
+        slices(train, size * fine, field=field, planes=trained),
+        slices(train, size, field=field, planes=validated),
+        slices(test, size, field=field, planes=tested),
+        name,
+    )
 
 
-def ct_split(volume: Volume, size: int) -> Split:
+def ct_split(volume: Volume, size: int, *, fine: int = 1) -> Split:
     """Share out the slices of one CT volume of at least 108: trained on z <= 34 and z >= 78, tested on 42 to 70.
 
     Parameters
@@ -160,6 +177,8 @@ def ct_split(volume: Volume, size: int) -> Split:
         A head, bottom slice first.
     size : int
         Pixels along a side.
+    fine : int
+        The slices to train on have fine * size pixels a side.
 
     Returns
     -------
@@ -174,24 +193,29 @@ def ct_split(volume: Volume, size: int) -> Split:
     depth = len(volume.values)
     if depth < 108:
         raise ValueError(f"{volume.name} has {depth} slices: the split needs 108")
-    inner, outer = _bands(np.array([*range(35), *range(78, depth)]))
-    train, validation, test = (slices(volume, size, planes=part.tolist()) for part in (outer, inner, np.arange(42, 71)))
-    return Split(train, validation, test, f"{volume.name}: other slices of the same head")
+    validated, trained = _bands([*range(35), *range(78, depth)])
+    return Split(
+        slices(volume, size * fine, planes=trained),
+        slices(volume, size, planes=validated),
+        slices(volume, size, planes=range(42, 71)),
+        f"{volume.name}: other slices of the same head",
+    )
 
 
-def _bands(planes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _bands(planes: Sequence[int]) -> tuple[list[int], list[int]]:
     """Two bands of 6 at a quarter and three quarters of the planes, and the planes further than 2 from them."""
     starts = [len(planes) // 4 - 3, 3 * len(planes) // 4 - 3]
     if starts[0] < 2 or starts[1] - starts[0] < 10:
         raise ValueError(f"{len(planes)} slices to train on: expected at least 20, or none is left beside validation")
-    place = np.arange(len(planes))
-    inner = np.any([(place >= s) & (place < s + 6) for s in starts], axis=0)
-    near = np.any([(place >= s - 2) & (place < s + 8) for s in starts], axis=0)
-    return planes[inner], planes[~near]
+    inner = [z for place, z in enumerate(planes) if any(s <= place < s + 6 for s in starts)]
+    outer = [z for place, z in enumerate(planes) if not any(s - 2 <= place < s + 8 for s in starts)]
+    return inner, outer
 
 
-def _middle(values: Values) -> tuple[float, float]:
+def _middle(volume: Volume) -> tuple[float, float]:
     """Middle of the box, along h and w, around all voxels that show something."""
-    shown = values > EMPTY
+    shown = volume.values > EMPTY
+    if not shown.any():
+        raise ValueError(f"{volume.name} has no voxel above {EMPTY}: there is nothing to centre on")
     ends = [np.flatnonzero(shown.any(axis=(0, axis)))[[0, -1]] for axis in (2, 1)]
     return (float(ends[0].sum() + 1) / 2, float(ends[1].sum() + 1) / 2)

@@ -155,7 +155,7 @@ def invesalius(path: Path | str) -> Volume:
         raise ValueError(f"{path} holds {facts.get('modality')} of orientation {facts.get('orientation')}: expected "
                          "axial slices (orientation 1) of CT")  # fmt: skip
     low, high = WINDOW
-    values = np.clip((units.astype(np.float32) - low) / (high - low), 0, 1)
+    values = np.clip((units[:, ::-1].astype(np.float32) - low) / (high - low), 0, 1)  # rows are stored from the back
     return Volume(values, (z, h, w), path.stem)
 
 
