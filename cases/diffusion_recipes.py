@@ -38,7 +38,7 @@ VALIDATION, TEST, MEASURED = 10_000_000, 20_000_000, 30_000_000
 SETTINGS: dict[Size, dict[str, Any]] = {
     "full": {"size": 128, "width": 64, "blocks": 1, "patch": 1, "batch": 64, "steps": 10_000, "precision": "bfloat16",
              "learning_rate": 5e-4, "attention": (32,)},
-    "reduced": {"size": 64, "width": 32, "blocks": 1, "patch": 2, "batch": 16, "steps": 4000, "precision": "float32",
+    "reduced": {"size": 64, "width": 32, "blocks": 1, "patch": 2, "batch": 16, "steps": 2500, "precision": "float32",
                 "learning_rate": 1e-3, "attention": ()},
     "fast": {"size": 16, "width": 32, "blocks": 1, "patch": 1, "batch": 4, "steps": 4, "precision": "float32",
              "learning_rate": 1e-3, "attention": ()},

@@ -19,7 +19,7 @@ from torch import nn
 from conjugo.cases.diffusion_recipes import SETTINGS, Images, Size, images_of, rms
 from conjugo.cases.launch import launch
 from conjugo.cases.runs import Run
-from conjugo.cases.table import Table, seconds, significant
+from conjugo.cases.table import Table, significant
 from conjugo.cases.training_curve import training_curve
 from conjugo.learned.diffusion.imaging.batches import NoisyBatches, denoising_errors, denoising_loss, judged
 from conjugo.learned.diffusion.imaging.unet import UNetDenoiser, UNetDenoiserConfig
@@ -234,8 +234,6 @@ def card(
 ) -> None:  # fmt: skip
     """Write the model card beside the weights."""
     size, steps = chosen(config, "size"), chosen(config, "steps")
-    what = {"mri": "complex MRI of brains without skull (two channels)", "ct": "CT of a head, -1000 to 2000 HU as 0 to 1",
-            "source": "source fields"}[config.problem]  # fmt: skip
     limits = ["Scores are root mean square errors; 'constant' is what the mean of the training images scores."]
     if not images.exact:
         limits += [
@@ -246,9 +244,9 @@ def card(
         limits.append("Phases are drawn (smooth cosines), coils and noise simulated: no measured k-space was seen.")
     write_card(
         weights,
-        summary=f"A denoiser D(x, sigma) of {what}, {size} x {size} pixels: the prior of a diffusion sampler.",
-        data=f"{images.name[0].upper()}{images.name[1:]}. {steps} steps of {config.batch}, {config.precision}, ln(sigma) "
-        f"~ N(-1.2, 1.8^2), weights averaged with decay {config.ema:g}.{SOURCES[config.problem]}",
+        summary=f"A denoiser D(x, sigma) of {CONTENTS[config.problem]}, {size} x {size} pixels: the prior of a diffusion sampler.",
+        data=f"{images.name[0].upper()}{images.name[1:]}. {steps} steps of {config.batch}, {config.precision}, "
+        f"ln(sigma) ~ N(-1.2, 1.8^2), weights averaged with decay {config.ema:g}.{SOURCES[config.problem]}",
         command=shlex.join(["conjugo", "train", "diffusion", *sys.argv[1:]]),
         seed=config.seed,
         seconds=history.seconds,
@@ -259,11 +257,18 @@ def card(
     )
 
 
+CONTENTS = {
+    "mri": "complex MRI of brains without skull (two channels)",
+    "ct": "CT of a head, -1000 to 2000 HU as 0 to 1",
+    "source": "source fields",
+}
+"""What is denoised."""
+
 SOURCES = {
-    "mri": " Sources: Colin27 (ch2bet of MRIcron, Debian's mricron-data, BSD-3-Clause overall; Holmes et al. 1998) where "
-    "it was given as the volume; the MNI152 average (nilearn's copy, ICBM notice; Fonov et al. 2011).",
-    "ct": " Source: the volume Cranium of InVesalius's examples (Debian's invesalius-examples, GPL-2): these weights were "
-    "derived from it; the volume itself is not shipped.",
+    "mri": " Sources: Colin27 (ch2bet of MRIcron, Debian's mricron-data, BSD-3-Clause overall; Holmes et al. 1998) "
+    "where it was given as the volume; the MNI152 average (nilearn's copy, ICBM notice; Fonov et al. 2011).",
+    "ct": " Source: the volume Cranium of InVesalius's examples (Debian's invesalius-examples, GPL-2): these weights "
+    "were derived from it; the volume itself is not shipped.",
     "source": " Drawn by `matern_field`; no data.",
 }
 """Where the volumes come from, and under which terms."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn.functional import affine_grid, avg_pool2d, grid_sample
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +66,8 @@ class Augmentation:
         second = torch.stack([mirror * sine, cosine, 2 * self.shift * draws[:, 4]], dim=1)
         maps = torch.stack([first, second], dim=1).to(images)
         fine = images[:, None]
-        grid = F.affine_grid(maps, list(fine.shape), align_corners=False)
-        moved = F.grid_sample(fine, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+        grid = affine_grid(maps, list(fine.shape), align_corners=False)
+        moved = grid_sample(fine, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
         small = block_means(moved[:, 0], size)
         exponent = torch.exp(self.gamma * draws[:, 5]).to(images)
         return small.clamp(0, 1) ** exponent[:, None, None] if self.gamma else small
@@ -84,4 +84,4 @@ def block_means(images: Tensor, size: int) -> Tensor:
     fine, rest = divmod(images.shape[-1], size)
     if rest or fine < 1:
         raise ValueError(f"images of {images.shape[-1]} pixels a side: expected a multiple of size = {size}")
-    return F.avg_pool2d(images[:, None], fine)[:, 0] if fine > 1 else images
+    return avg_pool2d(images[:, None], fine)[:, 0] if fine > 1 else images

@@ -166,7 +166,7 @@ def judged(
 
 
 def denoising_loss(model: nn.Module, batch: Batch) -> Tensor:
-    """Weighted mean square error of a denoiser: 1 is about what the worst constant scores at every level.
+    """Weighted mean square error of a denoiser: 1 is what the best one scores on white images, at every level.
 
     References
     ----------

@@ -30,8 +30,8 @@ def smooth_phases(count: int, size: int, generator: torch.Generator, *, spread: 
 
     Notes
     -----
-    phi(x, y) = theta + spread sum a_kl cos(pi k x) cos(pi l y) / (k^2 + l^2) over 1 <= k + l <= 3, with theta uniform on
-    the circle and normal a_kl: what field inhomogeneity and coils leave in an image, without the jumps of tissues.
+    phi(x, y) = theta + spread sum a_kl cos(pi k x) cos(pi l y) / (k^2 + l^2) over 1 <= k + l <= 3, with theta uniform
+    on the circle and normal a_kl: what field inhomogeneity and coils leave in an image, without the jumps of tissues.
 
     Examples
     --------

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +57,8 @@ class UNetDenoiserConfig:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)}: at least 1 is needed")
         if not self.multipliers or min(self.multipliers) < 1 or self.width % 32:
-            raise ValueError(f"width = {self.width}, multipliers = {self.multipliers}: expected a multiple of 32 (groups "
-                             "of the normalisation) and positive factors")  # fmt: skip
+            raise ValueError(f"width = {self.width}, multipliers = {self.multipliers}: expected a multiple of 32 "
+                             "(groups of the normalisation) and positive factors")  # fmt: skip
         if self.size % self.coarsest:
             raise ValueError(f"size = {self.size}: expected a multiple of {self.coarsest}, patch 2^(grids - 1)")
         if not 0 <= self.dropout < 1 or not 0 < self.sigma_data < math.inf:
@@ -140,9 +140,9 @@ class UNetDenoiser(nn.Module):
         s = torch.as_tensor(sigma, dtype=x.dtype, device=x.device).expand(len(x)).reshape(-1, 1, 1, 1)
         s = s.clamp(min=torch.finfo(x.dtype).tiny)  # the embedding takes its logarithm
         total = (s * s + d * d).sqrt()
-        features = F.pixel_unshuffle(x / total, self.config.patch)
+        features = pixel_unshuffle(x / total, self.config.patch)
         features = self.net.forward_unet(features, s.log().flatten() / 4)
-        update = F.pixel_shuffle(features.float(), self.config.patch)
+        update = pixel_shuffle(features.float(), self.config.patch)
         return ((d / total) ** 2 * x + s * d / total * update).to(given)
 
     def _check(self, shape: Sequence[int]) -> None:
