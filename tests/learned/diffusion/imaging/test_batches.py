@@ -34,7 +34,10 @@ def blobs(count: int, size: int) -> Tensor:
 
 def test_images_depend_on_seed_and_step_alone() -> None:
     stack = torch.rand(6, 24, 24, generator=seeded(1))
-    make = lambda seed: SliceImages(stack, 8, batch=2, seed=seed, augmentation=Augmentation(gamma=0.2), phases=True)  # noqa: E731
+
+    def make(seed: int) -> SliceImages:
+        return SliceImages(stack, 8, batch=2, seed=seed, augmentation=Augmentation(gamma=0.2), phases=True)
+
     one, other = make(3), make(3)
     later = other(5)
     assert torch.equal(one(0), other(0))

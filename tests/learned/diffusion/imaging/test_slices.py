@@ -33,8 +33,8 @@ def test_area_weights_integrate_linear_functions(n: int, size: int, pixel: float
     """The mean of a linear function over a pixel is its value in the middle, where the pixel is inside."""
     weights = area_weights(n, size, centre=n / 2, pixel=pixel)
     edges = n / 2 + pixel * (np.arange(size + 1) - size / 2)
-    primitive = lambda x: np.interp(x, np.arange(n + 1), np.concatenate([[0], np.cumsum(np.arange(n) + 0.5)]))  # noqa: E731
-    assert np.allclose(weights @ (np.arange(n) + 0.5), np.diff(primitive(edges)) / pixel)
+    primitive = np.interp(edges, np.arange(n + 1), np.concatenate([[0], np.cumsum(np.arange(n) + 0.5)]))
+    assert np.allclose(weights @ (np.arange(n) + 0.5), np.diff(primitive) / pixel)
     assert np.allclose(weights.sum(axis=1), np.diff(np.clip(edges, 0, n)) / pixel)
 
 

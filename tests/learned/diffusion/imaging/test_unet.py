@@ -25,10 +25,11 @@ class Stub(nn.Module):
 
     def __init__(self, factor: float) -> None:
         super().__init__()
-        self.factor, self.seen = factor, {}
+        self.factor = factor
+        self.seen: dict[str, Tensor] = {}
 
     def forward_unet(self, x: Tensor, noise: Tensor) -> Tensor:
-        self.seen: dict[str, Tensor] = {"x": x, "noise": noise}
+        self.seen = {"x": x, "noise": noise}
         return self.factor * x
 
 
