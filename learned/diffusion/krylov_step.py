@@ -45,13 +45,16 @@ class KrylovStep:
     Raises
     ------
     ValueError
-        For a negative or complex input, or fewer than 1 iterations.
+        For a negative gamma, a complex A, fewer than 1 iterations, or an M that does not fit or is not linear.
 
     Notes
     -----
     The iteration is written for d = x - x_hat, whose right-hand side is r_0 = gamma A^H (y - A x_hat) and whose first
     iterate is 0. These are the same iterates, and d lies in K_M(A^H A, r_0), within the range of A^H, to rounding. A
     step costs one product with each of A and A^H for r_0, and one more with each for every iteration.
+
+    Solved out, the noiseless step is DDNM's (`NullSpaceStep`): its few iterations are a regulariser, and more of them
+    can lose accuracy where the data are noisy. For a mask, A^H A is a projector and one iteration solves the system.
 
     References
     ----------
@@ -78,10 +81,13 @@ class KrylovStep:
         if iterations < 1:
             raise ValueError(f"iterations = {iterations}: expected 1 or more, such as 5")
         check_weight(gamma)
-        check_fixed_symmetric(M, "KrylovStep", "a fixed linear preconditioner")
         self.A, self.gamma, self.iterations, self.noiseless = A, gamma, int(iterations), bool(noiseless)
         self.M, self.rtol = M, rtol
         self._counted = Counted(A)
+        n = self._counted.shape[1]
+        check_fixed_symmetric(M, "KrylovStep", "a fixed linear preconditioner")
+        if M is not None and tuple(M.shape) != (n, n):
+            raise ValueError(f"M has shape {tuple(M.shape)}: expected ({n}, {n}), as it acts on images of {n} numbers")
 
     def __repr__(self) -> str:
         system = "noiseless" if self.noiseless else f"gamma={self.gamma}"

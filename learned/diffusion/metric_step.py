@@ -83,7 +83,7 @@ class MetricStep:
 
     References
     ----------
-    A. M. Stuart, Inverse problems: a Bayesian perspective, Acta Numerica 19 (2010), 451-559, example 6.23.
+    A. M. Stuart, Inverse problems: a Bayesian perspective, Acta Numerica 19 (2010), 451-559, theorem 6.20.
     H. Chung, S. Lee, J. C. Ye, Decomposed diffusion sampler for accelerating large-scale inverse problems, ICLR (2024),
     eq. (10) (the step with Sigma_t = I).
 
@@ -118,8 +118,8 @@ class MetricStep:
         m = A.shape[0]
         self.exact = self._values is not None or m <= DENSE if exact is None else exact
         if self.exact and self._values is None and 8 * m * m > cache_bytes:
-            raise ValueError(f"exact solves for m = {m} data need {8 * m * m:.2e} bytes a noise level and cache_bytes is "
-                             f"{cache_bytes:.2e}: pass exact=False or more cache_bytes")  # fmt: skip
+            raise ValueError(f"exact solves for m = {m} data need {8 * m * m:.2e} bytes a noise level and cache_bytes "
+                             f"is {cache_bytes:.2e}: pass exact=False or more cache_bytes")  # fmt: skip
         self._counted = Counted(A)
         self.setup_seconds, self.setup_applications = 0.0, 0
         self._rows: Tensor | None = None

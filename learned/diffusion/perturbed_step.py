@@ -33,15 +33,16 @@ class PerturbedStep:
 
     Notes
     -----
-    With xi from N(0, Sigma_t) and e from N(0, sigma_y^2 I), step(x_hat + xi, y + e, sigma_t) has the law of x0 given x_t
-    and y, at the cost of one mean. Followed by fresh noise (`eta=1`, split "paper") it makes a chain whose marginals are
-    exactly those of x_t given y where the prior is Gaussian, at any number of evaluations: samples then have the
-    posterior's spread, which chains of means lose where steps are few. For other priors the law is approximate at high
-    noise and becomes exact as sigma_t falls. An object serves one run; make another one for the next.
+    With xi from N(0, Sigma_t) and e from N(0, sigma_y^2 I), step(x_hat + xi, y + e, sigma_t) has the law of x0 given
+    x_t and y, at the cost of one mean. Followed by fresh noise (`eta=1`, split "paper") it makes a chain whose
+    marginals are those of x_t given y where the prior is Gaussian, at any number of evaluations and up to the trace of
+    the data that the first state lacks: samples then have the posterior's spread, which chains of means lose where
+    steps are few. For other priors the law is an approximation that gets better as sigma_t falls. An object serves one
+    run; make another one for the next.
 
     References
     ----------
-    G. Papandreou, A. Yuille, Gaussian sampling by local perturbations, NeurIPS (2010), section 3.
+    G. Papandreou, A. Yuille, Gaussian sampling by local perturbations, NeurIPS (2010).
     B. Zhang et al., Improving diffusion inverse problem solving with decoupled noise annealing, CVPR (2025), algorithm
     1 (chains of conditional samples and fresh noise, there by Langevin steps).
 
