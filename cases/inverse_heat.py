@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from conjugo.cases.inverse_methods import MEAN, Score, Task, study
+from conjugo.cases.inverse_methods import FEW, GAMMAS, MEAN, Score, Task, study
 from conjugo.cases.inverse_source import heading, losses, seen
 from conjugo.cases.inverse_tables import draw, judge, percent, picture, quality_table, score_table
 from conjugo.cases.launch import launch
@@ -62,21 +62,21 @@ def main(config: Config) -> Path:
     tasks, scores = [], list[Score]()
     for time in config.times:
         problem = heat_problem(config.size, time, config.sigma, count=config.count, seed=config.seed)
-        task = Task(problem, GaussianPrior(problem.spectrum, problem.basis), config.tuning, config.seed)
+        prior = GaussianPrior(problem.spectrum, problem.basis)
+        task = Task(problem, prior, config.tuning, config.seed, gammas=FEW if config.fast else GAMMAS)
         tasks.append(task)
         scores += tqdm(study(task, config.evaluations), desc=problem.name, unit="run", leave=False)
     middle, image = tasks[len(tasks) // 2], config.tuning
     mine = [score for score in scores if score.problem == middle.problem.name]
     drawn = draw(middle, mine, config.samples, chosen, image)
     found = judge(middle, drawn, image)
-    lost = losses(scores)
     text = "\n".join([
         mode_table(tasks, scores, chosen).text(),
         "\n" + heading("Backward heat.", config.count - config.tuning, config.tuning, chosen),
         score_table(scores, config.evaluations, chosen=chosen).text(),
         f"\n{config.samples} samples of one image at {chosen} evaluations, {middle.problem.name}.\n",
         quality_table(found).text(),
-        "\n'DDS noisy, tuned' beats ours: " + ("; ".join(lost) if lost else "nowhere in this table"),
+        losses(scores),
     ])  # fmt: skip
     print(f"\n{text}\n")
     run.page(text)

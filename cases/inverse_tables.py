@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter, NullFormatter, ScalarFormatter
 from numpy.typing import NDArray
 
 from conjugo.cases.inverse_methods import (
     BAYES,
     CALIBRATED,
+    CONTROL,
     DDNM,
     MEAN,
     METRIC,
@@ -40,6 +42,7 @@ PALETTE = {
     DDNM: COLOURS["stationary"],
     CALIBRATED: COLOURS["multigrid + Krylov"],
     METRIC: COLOURS["preconditioned CG"],
+    CONTROL: "#F0A3A3",
     MEAN: COLOURS["multigrid"],
     SAMPLE: COLOURS["learned"],
 }
@@ -129,7 +132,8 @@ def picture(
     assert problem.truth is not None
     truth, mean = problem.truth[:, image], task.mean[:, image]
     figure = Figure(figsize=(12.5, 8.6), layout="constrained")
-    upper, lower = figure.subfigures(2, 1, height_ratios=[1.7, 1.0])
+    parts: Any = figure.subfigures(2, 1, height_ratios=[1.7, 1.0])
+    upper, lower = parts
     axes = upper.subplots(2, 5)
     top = float(np.abs(truth).max())
     theirs, ours = drawn[TUNED], drawn[SAMPLE]
@@ -185,6 +189,10 @@ def curves(ax: Any, scores: Sequence[Score], cost: str) -> None:
                 markersize=4, linewidth=1.2, label=name)  # fmt: skip
     ax.set_xscale("log")
     ax.set_yscale("log")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(ScalarFormatter())
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
     ax.set_xlabel(cost)
     ax.set_ylabel("error, % of the prior's deviation")
     ax.grid(alpha=0.3)
