@@ -32,6 +32,7 @@ MODELS: dict[str, str] = {
     "geometry_lsm": "conjugo.learned.operators.geometry:GeometryLSM",
     "lsm": "conjugo.learned.operators.lsm:LSM",
     "stencil_net": "conjugo.learned.preconditioners.stencil_net:StencilNet",
+    "unet_denoiser": "conjugo.learned.diffusion.imaging.unet:UNetDenoiser",
     "uno": "conjugo.learned.operators.baselines:UNOOperator",
     "vorticity_attention": "conjugo.learned.operators.vorticity_attention:VorticityAttention",
 }

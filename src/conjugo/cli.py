@@ -42,6 +42,7 @@ TRAINING: dict[str, tuple[str, str]] = {
     "operator": ("train_operator", "neural operators for Darcy flow and for the vorticity equation"),
     "basis": ("train_basis", "a network that proposes local coarse vectors for enriched multigrid"),
     "lran": ("train_lran", "a linearly recurrent autoencoder of the Duffing or the Kuramoto-Sivashinsky equation"),
+    "diffusion": ("train_diffusion", "a denoiser as prior of MRI, CT or source fields (extra imaging)"),
 }
 """Name for `conjugo train`: its module in `conjugo.cases`, and a line of help."""
 

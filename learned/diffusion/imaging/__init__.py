@@ -1,0 +1,1 @@
+"""Priors of images: volumes, scanners, networks that denoise, and what they are compared with."""
