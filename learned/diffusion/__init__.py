@@ -1,1 +1,1 @@
-"""Inverse problems by diffusion: priors as denoisers, and samplers that meet the data. It imports torch."""
+"""Diffusion samplers for linear inverse problems, with solvers of this package inside, and priors to test them."""

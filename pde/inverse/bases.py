@@ -81,6 +81,38 @@ class TrigonometricBasis:
             total += values.reshape([-1 if a == axis else 1 for a in range(len(self.shape))])
         return total
 
+    def power(self, spectrum: NDArray[np.float64], basis: TrigonometricBasis | None = None) -> NDArray[np.float64]:
+        """Variances in the cells, or in another basis, of fields whose coefficients here have the variances `spectrum`.
+
+        Parameters
+        ----------
+        spectrum : (..., *shape) float64
+            Variances of independent coefficients in this basis.
+        basis : TrigonometricBasis, optional
+            Whose coefficients are asked for; the cells by default.
+
+        Returns
+        -------
+        (..., *shape) float64
+            The diagonal of Psi Phi^T diag(spectrum) Phi Psi^T, with Psi the other basis or the identity.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from conjugo.pde.inverse.bases import CosineBasis
+        >>> bool(np.allclose(CosineBasis((4, 4)).power(np.ones((4, 4))), 1.0))
+        True
+        """
+        d, variances = len(self.shape), np.asarray(spectrum, dtype=np.float64)
+        if variances.shape[-d:] != self.shape or (basis is not None and basis.shape != self.shape):
+            raise ValueError(f"spectrum has shape {variances.shape}, the other basis "
+                             f"{None if basis is None else basis.shape}: expected {self.shape}")  # fmt: skip
+        for axis, n in enumerate(self.shape, -d):
+            vectors = type(self)((n,)).inverse(np.eye(n))  # one a row
+            squares = (vectors if basis is None else type(basis)((n,)).forward(vectors)) ** 2
+            variances = np.moveaxis(np.tensordot(variances, squares, (axis, 0)), -1, axis)
+        return variances
+
     def _transform(self, x: Array, *, inverse: bool) -> Array:
         d = len(self.shape)
         if tuple(x.shape[-d:]) != self.shape:

@@ -129,6 +129,43 @@ class Adjoint:
         return self.H.scatter(y.T).reshape(-1, n).T
 
 
+class Scaled(ImageOperator):
+    """A measurement times a number: the same data in other units.
+
+    Parameters
+    ----------
+    A : Measurement
+        (m, n).
+    factor : float
+        Finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from conjugo.pde.inverse.operator import Scaled
+    >>> from conjugo.pde.inverse.sensors import Sensors
+    >>> (Scaled(Sensors((2, 2), [3]), 10.0) @ np.arange(4.0)).tolist()
+    [30.0]
+    """
+
+    def __init__(self, A: Measurement, factor: float) -> None:
+        if not math.isfinite(factor):
+            raise ValueError(f"factor = {factor}: expected a finite number")
+        super().__init__(A.image_shape, A.shape[0])
+        self.A, self.factor = A, float(factor)
+        known = getattr(A, "diagonal", None)
+        if known is not None:
+            self.diagonal = Diagonal(known.basis, known.values * self.factor)
+
+    def measure(self, images: Array) -> Array:
+        """Data (k, m) of images (k, *image_shape)."""
+        return (self.A @ images.reshape(-1, self.shape[1]).T).T * self.factor
+
+    def scatter(self, data: Array) -> Array:
+        """Images (k, *image_shape) that the adjoint makes of data (k, m)."""
+        return (self.A.H @ data.T).T.reshape(-1, *self.image_shape) * self.factor
+
+
 class Normal:
     """The operator shift I + gamma A^H A, symmetric and positive, with its products counted.
 
@@ -167,7 +204,9 @@ class Normal:
         """(shift I + gamma A^H A) x; adds 2 for each column to `applications`."""
         self.applications += 2 * (1 if x.ndim == 1 else int(x.shape[1]))
         product = self.A.H @ (self.A @ x) * self.gamma
-        return product + x * self.shift if self.shift else product
+        if self.shift:
+            product += x if self.shift == 1 else x * self.shift
+        return product
 
 
 def check_operand(x: Array, n: int) -> None:

@@ -248,3 +248,19 @@ def test_inputs_are_not_changed() -> None:
     assert result.converged
     np.testing.assert_array_equal(b, np.ones(4))
     np.testing.assert_array_equal(x0, np.full(4, 0.3))
+
+
+def test_without_verification_the_recurrence_is_trusted_and_no_product_is_spent_on_it() -> None:
+    class Counting:
+        shape, products = (4, 4), 0
+
+        def __matmul__(self, x: Any) -> Any:
+            Counting.products += 1
+            return 0.5 * x
+
+    trusted = richardson(Counting(), np.ones(4), rtol=1e-3, lie=1e-9, verify=False)
+    assert (trusted.status, trusted.iterations, Counting.products) == (Status.CONVERGED, 0, 0)
+    few = richardson(Counting(), np.ones(4), rtol=0.0, maxiter=3, verify=False)
+    assert (few.status, Counting.products) == (Status.MAX_ITERATIONS, 3)
+    assert richardson(Counting(), np.ones(4), rtol=0.0, maxiter=3).status is Status.MAX_ITERATIONS
+    assert Counting.products == 7
