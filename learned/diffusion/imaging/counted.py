@@ -93,7 +93,7 @@ class CountedProblem:
         level = float(sigma.flatten()[0]) if isinstance(sigma, Tensor) else float(sigma)
         self.counts.evaluations += 1
         x = self.offset + self.scale * _Tap.apply(u, self.counts)
-        found = self.inner(x.reshape(len(u), *self.A.image_shape), self.scale * level)
+        found: Tensor = self.inner(x.reshape(len(u), *self.A.image_shape), self.scale * level)
         return ((found - self.offset) / self.scale).reshape(u.shape)
 
     def _forward(self, u: Tensor, **kwargs: Any) -> Tensor:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,10 +37,8 @@ class Reconstruction:
     seconds: float
 
 
-class Run(Protocol):
-    """A reconstruction of measurements (B, m) by `steps` steps, with settings by name."""
-
-    def __call__(self, y: Tensor, *, steps: int, seed: int, **settings: Any) -> Reconstruction: ...
+type Run = Callable[..., Reconstruction]
+"""run(y, steps=, seed=, **settings): measurements (B, m) to images by so many steps, with the settings by name."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,7 +128,7 @@ def pigdm(
     ----------
     Song, Vahdat, Mardani and Kautz, Pseudoinverse-guided diffusion models for inverse problems, ICLR 2023.
     """
-    grid = {"weight": (1.0, 0.5, 2.0), "eta": (1.0, 0.5, 0.0), "iterations": (3, 10)}
+    grid = {"weight": (1.0, 0.5, 2.0), "eta": (1.0, 0.5, 0.0), "iterations": (10, 3, 30)}
 
     def fidelity(weight: float, iterations: int) -> Any:
         return import_module("deepinv.sampling").PiGDMDataFidelity(weight=weight, cg_max_iter=iterations)

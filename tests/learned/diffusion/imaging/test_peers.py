@@ -50,7 +50,8 @@ class Gaussian:
 
     def __call__(self, x: Tensor, sigma: float) -> Tensor:
         gain = (self.vectors * (self.values / (self.values + sigma**2))) @ self.vectors.T
-        return (x.reshape(len(x), -1) @ gain.to(x)).reshape(x.shape)
+        denoised: Tensor = x.reshape(len(x), -1) @ gain.to(x)
+        return denoised.reshape(x.shape)
 
     def posterior(self, matrix: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         a = matrix.double()
