@@ -55,7 +55,7 @@ def column_products(u: Array, v: Array) -> Array:
 
 def square_norm(v: Array, xp: Any) -> Array:
     """Square of the Euclidean norm of each column, left in its library and on its device."""
-    square = column_products(v, v) if by_columns(v, v) else xp.vecdot(v, v, axis=0)
+    square = column_products(v, v) if by_columns(v, v) else xp.linalg.vecdot(v, v, axis=0)
     return xp.real(square) if xp.isdtype(v.dtype, "complex floating") else square
 
 

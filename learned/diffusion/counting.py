@@ -97,6 +97,11 @@ class Counted:
     A : Measurement or (m, n) tensor
         Real.
 
+    Raises
+    ------
+    ValueError
+        For an A without shape or adjoint, or a complex tensor.
+
     Examples
     --------
     >>> A = Counted(torch.ones(2, 3))
@@ -106,6 +111,10 @@ class Counted:
     """
 
     def __init__(self, A: Measurement | Tensor) -> None:
+        if isinstance(A, Tensor) and A.is_complex():
+            raise ValueError(f"A is {A.dtype}: expected real numbers; write complex maps on pairs of real numbers")
+        if not hasattr(A, "H") or len(getattr(A, "shape", ())) != 2:
+            raise ValueError(f"A is a {type(A).__name__}: expected a Measurement, with `shape` (m, n), `@` and `H`")
         self.A: Any = A
         m, n = A.shape
         self.shape = (int(m), int(n))

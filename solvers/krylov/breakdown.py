@@ -28,7 +28,7 @@ def inner(xp: Any, u: Array, v: Array) -> Any:
         return dot(u, v)
     if by_columns(u, v):
         return column_products(u, v)
-    product = xp.vecdot(u, v, axis=0)
+    product = xp.linalg.vecdot(u, v, axis=0)
     return xp.real(product) if xp.isdtype(product.dtype, "complex floating") else product
 
 

@@ -15,7 +15,7 @@ from conjugo.solvers.result import Status
 
 def inner(u: Array, v: Array) -> Array:
     """u^H v of each column."""
-    return column_products(u, v) if by_columns(u, v) else array_namespace(u).vecdot(u, v, axis=0)
+    return column_products(u, v) if by_columns(u, v) else array_namespace(u).linalg.vecdot(u, v, axis=0)
 
 
 def real_inner(u: Array, v: Array) -> Array:

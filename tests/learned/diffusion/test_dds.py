@@ -6,6 +6,7 @@ import math
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -47,6 +48,11 @@ def run(count: int = 1, **options: Any) -> Any:
     """Sample with the exact data step: conjugate gradients solved out."""
     y = torch.as_tensor(np.tile(Y, (count, 1)))
     return dds(denoiser, KrylovStep(torch.as_tensor(A), gamma=GAMMA, iterations=30), y, shape=(N,), **options)
+
+
+def draw(stream: torch.Generator) -> Matrix:
+    """The next numbers of a stream, as the sampler draws them."""
+    return np.asarray(torch.randn(N, generator=stream).double().numpy())
 
 
 class Recursion:
@@ -102,7 +108,7 @@ def test_the_chain_is_the_affine_recursion(setting: tuple[Schedule, int, float, 
     x = run(2, schedule=schedule, evaluations=evaluations, eta=eta, split=split, noise=noise, seed=5).x.numpy()
     for i in range(2):
         stream = seeded(5, i)
-        expected = Recursion(*setting).follow(lambda stream=stream: torch.randn(N, generator=stream).double().numpy())
+        expected = Recursion(*setting).follow(partial(draw, stream))
         assert np.allclose(x[i], expected, atol=1e-9)
 
 

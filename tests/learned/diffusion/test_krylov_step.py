@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -150,14 +152,50 @@ def test_data_that_agree_already_change_nothing() -> None:
     assert torch.allclose(KrylovStep(A, noiseless=True)(x_hat, y, 1.0)[0], x_hat[0], atol=1e-13)
 
 
+def test_one_transfer_to_the_host_in_an_iteration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scalars of the stopping test travel together; nothing else in the loop waits for the device."""
+    A, x_hat, y = system()
+    asked: list[str] = []
+
+    def noting(name: str) -> Callable[..., Any]:
+        method = getattr(Tensor, name)
+        return lambda *args, **options: asked.append(name) or method(*args, **options)
+
+    for name in ("cpu", "item", "__bool__", "__float__", "__int__"):
+        monkeypatch.setattr(Tensor, name, noting(name))
+    counts = []
+    for iterations in (2, 6):
+        asked.clear()
+        KrylovStep(A, iterations=iterations)(x_hat, y, 1.0)
+        counts.append(Counter(asked))
+    assert counts[1] - counts[0] == Counter(cpu=4)
+    assert counts[0].total() == 2 + 4  # finite data (ours, and the solver's own look), ||b||, ||r_0||
+
+
 def test_bad_input() -> None:
     A, x_hat, y = system()
+    wrong: Any = np.ones(3)
+    with pytest.raises(ValueError, match=r"A is torch\.complex128: expected real"):
+        KrylovStep(A.to(torch.complex128))
+    with pytest.raises(ValueError, match="A is a ndarray: expected a Measurement"):
+        KrylovStep(wrong)
+    with pytest.raises(ValueError, match="M is a Wild with linear = False"):
+        KrylovStep(A, M=Wild())
     with pytest.raises(ValueError, match="iterations = 0: expected 1 or more"):
         KrylovStep(A, iterations=0)
     with pytest.raises(ValueError, match=r"gamma = -1\.0: expected a finite number"):
         KrylovStep(A, gamma=-1.0)
     with pytest.raises(ValueError, match=r"gamma\(0\.5\) = nan"):
         KrylovStep(A, gamma=lambda sigma: float("nan"))(x_hat, y, 0.5)
+
+
+class Wild:
+    """A preconditioner that is not linear."""
+
+    linear, shape = False, (N, N)
+
+    def __matmul__(self, x: Tensor) -> Tensor:
+        return x**3
 
 
 class WrongAdjoint:
