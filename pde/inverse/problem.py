@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from conjugo.pde.inverse.bases import CosineBasis, TrigonometricBasis
+from conjugo.pde.inverse.bases import CosineBasis, SineBasis, TrigonometricBasis
 from conjugo.pde.inverse.bayes import GaussianPosterior
 from conjugo.pde.inverse.gain import ROWS
 from conjugo.pde.inverse.heat import BackwardHeat
-from conjugo.pde.inverse.operator import Measurement, Scaled
+from conjugo.pde.inverse.joint import Composed, SourceAndField
+from conjugo.pde.inverse.operator import ImageOperator, Measurement, Scaled
 from conjugo.pde.inverse.sensors import Sensors
 from conjugo.pde.inverse.source import Green, SourceToSensors
+from conjugo.pde.inverse.variable_source import VariableGreen
 
 type Values = NDArray[np.float64]
 type Equation = Literal["poisson", "helmholtz"]
-type Direction = Literal["forward", "inverse"]
+type Direction = Literal["forward", "inverse", "both"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -203,11 +204,15 @@ def source_problem(
     count: int = 1,
     seed: int = 0,
     wavenumber: float = 0.0,
+    coefficient: Any = None,
+    contrast: float | None = None,
+    rtol: float = 1e-10,
+    cycles: int | None = None,
     alpha: float = 2.0,
     tau: float = 3.0,
     zero_mean: bool = True,
 ) -> InverseProblem:
-    """Find the sources f of -Laplacian u - k^2 u = f on the unit square, u = 0 on its walls, from u at random sensors.
+    """Find the sources f of -div(a grad u) - k^2 u = f on the unit square, u = 0 on its walls, from u at sensors.
 
     Parameters
     ----------
@@ -220,9 +225,16 @@ def source_problem(
     count, seed : int
         Images, and the seed of everything.
     wavenumber : float
-        k in radians over length.
+        k in radians over length; needs a = 1.
+    coefficient, contrast, rtol, cycles
+        a and how its equation is solved, see `VariableGreen`; None is a = 1, solved by sine transforms.
     alpha, tau, zero_mean
         The prior of f, see `field_spectrum`.
+
+    Raises
+    ------
+    ValueError
+        For a wave number in a varying medium, and what the parts refuse.
 
     Examples
     --------
@@ -233,8 +245,17 @@ def source_problem(
     """
     basis = CosineBasis((size, size))
     nodes = Sensors.random(basis.shape, sensors, seed=seed).nodes
-    A = SourceToSensors(basis.shape, nodes, wavenumber=wavenumber)
-    name = f"{'helmholtz ' if wavenumber else ''}source {size}x{size}, {sensors} sensors, sigma {sigma:g}"
+    if coefficient is None:
+        G: ImageOperator = Green(basis.shape, wavenumber)
+    elif wavenumber:
+        raise ValueError(
+            f"wavenumber = {wavenumber} with a coefficient: expected 0, as multigrid needs a definite problem"
+        )
+    else:
+        G = VariableGreen(basis.shape, coefficient, contrast=contrast, seed=seed, rtol=rtol, cycles=cycles)
+    A = SourceToSensors(basis.shape, nodes, G=G)
+    medium = "helmholtz " if wavenumber else f"{coefficient} " if isinstance(coefficient, str) else ""
+    name = f"{medium}source {size}x{size}, {sensors} sensors, sigma {sigma:g}"
     spectrum = field_spectrum(basis, alpha, tau, zero_mean=zero_mean)
     return observe(A, sigma, spectrum, basis, count=count, seed=seed, name=name)
 
@@ -303,14 +324,14 @@ def joint_problem(
     tau: float = 3.0,
     zero_mean: bool = True,
 ) -> InverseProblem:
-    """Source and field of Poisson's or Helmholtz' equation (k = 1), one of them seen at random sensors.
+    """Source and field of Poisson's or Helmholtz' equation (k = 1), one of them or both seen at random sensors.
 
     Parameters
     ----------
     equation : {"poisson", "helmholtz"}
         -Laplacian u - k^2 u = f with k = 0 or 1, u = 0 on the walls.
-    direction : {"inverse", "forward"}
-        See u and find f; or see f and find u, by the f that the prior completes.
+    direction : {"inverse", "forward", "both"}
+        See u and find f; see f and find u, by the f that the prior completes; see both, at the same cells, and find f.
     size, sensors, sigma, count, seed, alpha, tau, zero_mean
         As for `source_problem`.
 
@@ -333,13 +354,21 @@ def joint_problem(
     """
     if equation not in ("poisson", "helmholtz"):
         raise ValueError(f"equation = {equation!r}: expected 'poisson' or 'helmholtz'")
-    if direction not in ("forward", "inverse"):
-        raise ValueError(f"direction = {direction!r}: expected 'forward' or 'inverse'")
+    if direction not in ("forward", "inverse", "both"):
+        raise ValueError(f"direction = {direction!r}: expected 'forward', 'inverse' or 'both'")
     basis = CosineBasis((size, size))
     G = Green(basis.shape, 1.0 if equation == "helmholtz" else 0.0)
-    nodes: Sequence[int] | NDArray[np.int64] = Sensors.random(basis.shape, sensors, seed=seed).nodes
-    A = Sensors(basis.shape, nodes) if direction == "forward" else SourceToSensors(basis.shape, nodes, G=G)
+    nodes = Sensors.random(basis.shape, sensors, seed=seed).nodes
     spectrum = field_spectrum(basis, alpha, tau, zero_mean=zero_mean)
+    if direction == "forward":
+        A: ImageOperator = Sensors(basis.shape, nodes)
+    elif direction == "inverse":
+        A = SourceToSensors(basis.shape, nodes, G=G)
+    else:
+        unit = (
+            float(np.mean(G.diagonal.values**2 * basis.power(spectrum, SineBasis(basis.shape)))) ** -0.5
+        )  # u's deviation is 1
+        A = Composed(Sensors((2, *basis.shape), nodes, channels=[0, 1]), SourceAndField(G, unit))
     name = f"{equation} {direction} {size}x{size}, {sensors} sensors, sigma {sigma:g}"
     target = G if direction == "forward" else None
     return observe(A, sigma, spectrum, basis, count=count, seed=seed, name=name, target=target)

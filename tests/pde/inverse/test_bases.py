@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from conjugo.pde.inverse import bases
 from conjugo.pde.inverse.bases import CosineBasis, SineBasis, TrigonometricBasis
 
 torch = pytest.importorskip("torch")
@@ -22,9 +23,11 @@ def dense(kind: str, n: int) -> NDArray[np.float64]:
 
 @pytest.mark.parametrize("kind", BASES)
 @pytest.mark.parametrize("shape", [(2,), (3,), (8, 5), (4, 7, 6)])
+@pytest.mark.parametrize("dense_up_to", [0, 128])
 def test_transforms_equal_the_dense_matrices_in_both_libraries(
-    kind: type[TrigonometricBasis], shape: tuple[int, ...]
+    kind: type[TrigonometricBasis], shape: tuple[int, ...], dense_up_to: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(bases, "DENSE", dense_up_to)
     basis = kind(shape)
     x = np.random.default_rng(0).standard_normal((2, *shape))
     expected = x
@@ -38,7 +41,11 @@ def test_transforms_equal_the_dense_matrices_in_both_libraries(
 
 
 @pytest.mark.parametrize("kind", BASES)
-def test_precision_and_gradients_are_kept(kind: type[TrigonometricBasis]) -> None:
+@pytest.mark.parametrize("dense_up_to", [0, 128])
+def test_precision_and_gradients_are_kept(
+    kind: type[TrigonometricBasis], dense_up_to: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bases, "DENSE", dense_up_to)
     basis = kind((6, 9))
     x = torch.ones(3, 6, 9, dtype=torch.float32, requires_grad=True)
     y = basis.forward(x)
