@@ -44,6 +44,8 @@ class Config:
     """Slices to choose settings by."""
     samples: int = 19
     """Samples of a slice where the spread is judged; 0 leaves that out."""
+    volume_tv: bool = False
+    """Reconstruct a stack of neighbouring slices too, with total variation across them (the published 3-D variant)."""
     tuning: Path | None = None
     """tuning.json of an earlier run with the same options: nothing is tuned then."""
     device: str = "cpu"
@@ -65,6 +67,8 @@ def main(config: Config) -> Path:
             "dds-ct needs a head: pass --volume Cranium.inv3 (an InVesalius project, as in Debian's package "
             "invesalius-examples), or --phantoms for random ellipses"
         )
+    if config.volume_tv and config.phantoms:
+        raise ValueError("phantoms are no neighbours of one another: --volume-tv needs --volume")
     device = available(config.device)
     model = network("ct", config.weights) if config.prior == "network" else None
     size = model.config.size if model is not None else config.size
@@ -83,7 +87,8 @@ def main(config: Config) -> Path:
     run = Run("dds_ct", config, config.folder)
     facts = {"case": "dds_ct", "images": scene.name, "prior": scene.prior, "shape": list(A.shape),
              "noise": config.noise, "validation": config.validation, "seed": config.seed}  # fmt: skip
-    compare(run, scene, facts=facts, tuning=config.tuning, samples=config.samples, seed=config.seed, fast=config.fast)
+    compare(run, scene, facts=facts, tuning=config.tuning, samples=config.samples, seed=config.seed, fast=config.fast,
+            stack=(images.validation, images.test) if config.volume_tv else None)  # fmt: skip
     return run.folder
 
 

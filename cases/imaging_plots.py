@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -80,7 +81,7 @@ def costs(rows: Sequence[Row]) -> Figure:
                                  "markersize": 5, "linewidth": 1.3, "linestyle": dash}  # fmt: skip
         if place >= 2:
             style["markerfacecolor"] = "white"
-        works = ([row.evaluations for row in mine], [row.applications for row in mine], [row.median for row in mine])
+        works: Any = ([row.evaluations for row in mine], [row.applications for row in mine], [row.median for row in mine])
         for column, work in enumerate(works):
             if column == 0 and not work[0]:
                 for line, score in zip(axes[:, 0], (mine[0].psnr.mean(), mine[0].ssim.mean()), strict=True):
@@ -96,6 +97,10 @@ def costs(rows: Sequence[Row]) -> Figure:
             ax.spines[["top", "right"]].set_visible(False)
             ax.grid(True, linewidth=0.4, color="0.88")
             ax.set_axisbelow(True)
+    counts = sorted({row.evaluations for row in rows if row.evaluations})
+    for ax in axes[:, 0]:
+        ax.set_xticks(counts, [str(count) for count in counts])
+        ax.xaxis.set_minor_locator(NullLocator())
     axes[0, 0].set_ylabel("PSNR, dB")
     axes[1, 0].set_ylabel("SSIM")
     best = [max((row.psnr.mean() for row in rows if row.method == name), default=0.0) for name in names]

@@ -14,7 +14,7 @@ from torch import Tensor
 from conjugo.cases.imaging_race import Judge, mean_error
 from conjugo.cases.imaging_scene import Scene
 from conjugo.cases.imaging_tuning import Choice
-from conjugo.cases.table import Table
+from conjugo.cases.table import MISSING, Table
 from conjugo.learned.diffusion.imaging.peers import Method
 
 LEVELS = (0.5, 0.8, 0.9)
@@ -86,6 +86,8 @@ def sample_slices(
 def coverage(rank: NDArray[np.integer[Any]], count: int, levels: Sequence[float] = LEVELS) -> Values:
     """Share of truths in central intervals, from the number of samples below each.
 
+    Levels beyond (count - 1) / (count + 1), that of the least to the largest sample, are NaN.
+
     Examples
     --------
     >>> coverage(np.arange(20), 19, (0.5, 0.8))  # every rank once: calibrated
@@ -96,7 +98,8 @@ def coverage(rank: NDArray[np.integer[Any]], count: int, levels: Sequence[float]
     order = np.argsort(distance, kind="stable")
     held = np.concatenate([[0.0], np.cumsum(share[order])])
     nominal = np.arange(count + 2) / (count + 1)
-    return np.asarray(np.interp(levels, nominal, held))
+    found = np.interp(levels, nominal, held)
+    return np.where(np.asarray(levels) <= nominal[count - 1] + 1e-9, found, np.nan)
 
 
 def quality(
@@ -122,7 +125,7 @@ def quality_table(found: Sequence[Quality]) -> Table:
     levels = [f"in {100 * level:.0f} %" for level in LEVELS]
     table = Table(["samples", "PSNR of one", "of the mean", "spread / error", *levels])
     for one in found:
-        covered = [f"{100 * share:.0f} %" for share in one.coverage]
+        covered = [f"{100 * share:.0f} %" if share == share else MISSING for share in one.coverage]
         table.add(one.label, mean_error(one.psnr, 2), mean_error(one.psnr_mean, 2), f"{one.ratio:.2f}", *covered)
     return table
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from conjugo.cases.imaging_methods import OURS, methods
 from conjugo.cases.imaging_plots import costs, reconstructions, shown, spread_and_coverage
@@ -14,14 +15,26 @@ from conjugo.cases.imaging_quality import quality, quality_table
 from conjugo.cases.imaging_race import Judge, Row, duel_table, duels, race, table, verdicts
 from conjugo.cases.imaging_scene import Scene
 from conjugo.cases.imaging_tuning import Choice, Tuner, read, tune, write
+from conjugo.cases.imaging_volume import volume_table
 from conjugo.cases.runs import Run
 from conjugo.cases.table import Table, seconds
+
+DEPTH = 16
+"""Slices of a stack."""
 
 COLUMNS = ("method", "steps", "slice", "psnr", "ssim", "seconds", "evaluations", "backward", "applications")
 
 
 def compare(
-    run: Run, scene: Scene, *, facts: dict[str, Any], tuning: Path | None, samples: int, seed: int, fast: bool
+    run: Run,
+    scene: Scene,
+    *,
+    facts: dict[str, Any],
+    tuning: Path | None,
+    samples: int,
+    seed: int,
+    fast: bool,
+    stack: tuple[Tensor, Tensor] | None = None,
 ) -> list[Row]:
     """Tune on the validation slices, run on the test slices, print and write all there is to say.
 
@@ -41,6 +54,8 @@ def compare(
         Of the samplers.
     fast : bool
         Small budgets.
+    stack : tuple of tensors, optional
+        All validation and all test slices, where a stack of them is to be reconstructed with TV across slices too.
     """
     contenders = methods(scene, fast=fast)
     judge = Judge(scene)
@@ -57,6 +72,9 @@ def compare(
     if samples > 1:
         found = quality(scene, contenders, choices, judge, names=("DDS", OURS), steps=steps, slices=slices,
                         count=samples, seed=seed + 1000)  # fmt: skip
+    volume: tuple[str, list[dict[str, Any]]] = ("", [])
+    if stack is not None:
+        volume = volume_table(scene, *stack, contenders, choices, judge, steps=steps, depth=DEPTH, seed=seed)
     text = "\n".join(
         [
             *header(scene, samples),
@@ -68,6 +86,7 @@ def compare(
             duel_table(duels(rows)).text(),
             "",
             *verdicts(rows),
+            *(["\n" + volume[0]] if volume[0] else []),
             *(["\n" + f"{samples} samples of {len(slices)} slices, magnitudes:\n", quality_table(found).text()] if found
               else []),
         ]
@@ -76,7 +95,7 @@ def compare(
     run.page(text)
     run.history(COLUMNS, history(rows))
     run.result({"converged": all(np.isfinite(row.psnr).all() for row in rows), "rows": [summary(row) for row in rows],
-                "duels": [asdict(duel) for duel in duels(rows)], "verdicts": list(verdicts(rows)),
+                "duels": [asdict(duel) for duel in duels(rows)], "verdicts": list(verdicts(rows)), "stack": volume[1],
                 "quality": [{"label": one.label, "ratio": one.ratio, "coverage": one.coverage} for one in found],
                 "spectrum_seconds": scene.spectrum_seconds, "sigma": scene.sigma})  # fmt: skip
     index = slices[0]

@@ -32,6 +32,8 @@ COMMANDS = {
     "koopman-ks": ("koopman_ks", "forecasts of the Kuramoto-Sivashinsky equation by linear models"),
     "initial-guess": ("initial_guess", "first guesses for the pressure systems of a flow: iterations that each saves"),
     "koopman-wake": ("koopman_wake", "Koopman models of a cylinder's wake: spectra, modes, forecasts (extra fem)"),
+    "dds-mri": ("dds_mri", "accelerated MRI with a diffusion prior: DDS, its peers and ours (extra imaging)"),
+    "dds-ct": ("dds_ct", "CT of few views with a diffusion prior: DDS, its peers and ours (extra imaging)"),
     "warmup": ("warmup", "compile the kernels once, so that later runs start at once"),
 }
 """Sub-command: its module in `conjugo.cases`, and a line of help; `train` has modules of its own in `TRAINING`."""

@@ -80,7 +80,8 @@ class CountedProblem:
             return y / self.scale
         constant = torch.full((self.A.shape[1], 1), self.offset, dtype=y.dtype, device=y.device)
         self.counts.forward_products += 1
-        return (y - (self.A @ constant).T) / self.scale
+        shift: Tensor = self.A @ constant
+        return (y - shift.T) / self.scale
 
     def image(self, u: Tensor) -> Tensor:
         """Take an image from these units back, to the measurement's own shape."""
