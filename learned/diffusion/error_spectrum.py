@@ -247,8 +247,8 @@ def levels(lowest: float = 5e-3, highest: float = 200.0, count: int = 24) -> Val
     [0.01, 0.1, 1.0, 10.0, 100.0]
     """
     if not 0 < lowest < highest or count < 2:
-        raise ValueError(f"lowest = {lowest}, highest = {highest}, count = {count}: expected 0 < lowest < highest and at "
-                         "least 2 levels")  # fmt: skip
+        raise ValueError(f"lowest = {lowest}, highest = {highest}, count = {count}: expected 0 < lowest < highest and "
+                         "at least 2 levels")  # fmt: skip
     return np.geomspace(lowest, highest, count)
 
 

@@ -41,7 +41,7 @@ class GaussianPrior:
     References
     ----------
     H. Robbins, An empirical Bayes approach to statistics, Proc. 3rd Berkeley Symp. Math. Statist. Prob. 1 (1956),
-    157-163, eq. (18) (Tweedie's formula).
+    157-163 (Tweedie's formula).
 
     Examples
     --------
@@ -58,8 +58,8 @@ class GaussianPrior:
         self.spectrum: Values = np.array(spectrum, dtype=np.float64)
         self.basis, self.shape = basis, self.spectrum.shape
         if self.shape[-len(basis.shape) :] != tuple(basis.shape):
-            raise ValueError(f"the spectrum has shape {self.shape}: expected (..., {str(tuple(basis.shape))[1:]}, as the "
-                             "basis has")  # fmt: skip
+            raise ValueError(f"the spectrum has shape {self.shape}: expected (..., {str(tuple(basis.shape))[1:]}, as "
+                             "the basis has")  # fmt: skip
         if not (np.all(np.isfinite(self.spectrum)) and np.all(self.spectrum >= 0)):
             raise ValueError("the spectrum holds NaN, infinity or negative numbers: expected variances, at least 0")
         self.mean: Values = np.array(mean, dtype=np.float64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import OrderedDict
 from typing import Any, Protocol
 
@@ -10,9 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from conjugo.learned.diffusion.counting import Applications, Counted
+from conjugo.learned.diffusion.data_step import StepError, all_finite, columns
 from conjugo.learned.diffusion.error_spectrum import Values
 from conjugo.pde.inverse.operator import Basis, Measurement
-from conjugo.solvers.krylov.cg import cg
+from conjugo.solvers.krylov.cg import generic_cg
+from conjugo.solvers.monitor import Monitor
+from conjugo.solvers.result import Status
 
 DENSE = 1024
 """Data for which A Sigma A^H is factorised unless the caller says otherwise: 1024^3 / 3 operations a noise level."""
@@ -55,8 +60,8 @@ class MetricStep:
 
     Attributes
     ----------
-    forward, adjoint : int
-        Images that A and data that A^H were applied to; `applications` is their sum.
+    setup_seconds, setup_applications
+        Cost of the rows of A in the basis, which exact solves need once.
 
     Raises
     ------
@@ -78,7 +83,7 @@ class MetricStep:
 
     References
     ----------
-    A. M. Stuart, Inverse problems: a Bayesian perspective, Acta Numerica 19 (2010), 451-559, example 6.23.
+    A. M. Stuart, Inverse problems: a Bayesian perspective, Acta Numerica 19 (2010), 451-559, theorem 6.20.
     H. Chung, S. Lee, J. C. Ye, Decomposed diffusion sampler for accelerating large-scale inverse problems, ICLR (2024),
     eq. (10) (the step with Sigma_t = I).
 
@@ -92,7 +97,7 @@ class MetricStep:
     >>> step = MetricStep(Sensors((4, 4), [5]), spectrum, sigma_y=1.0)
     >>> x = step(torch.zeros(1, 4, 4), torch.ones(1, 1), 1.0)
     >>> round(float(x[0, 1, 1]), 6), step.applications
-    (0.5, 3)
+    (0.5, Applications(forward=1, adjoint=0))
     """
 
     def __init__(
@@ -113,16 +118,17 @@ class MetricStep:
         m = A.shape[0]
         self.exact = self._values is not None or m <= DENSE if exact is None else exact
         if self.exact and self._values is None and 8 * m * m > cache_bytes:
-            raise ValueError(f"exact solves for m = {m} data need {8 * m * m:.2e} bytes a noise level and cache_bytes is "
-                             f"{cache_bytes:.2e}: pass exact=False or more cache_bytes")  # fmt: skip
-        self.forward = self.adjoint = 0
+            raise ValueError(f"exact solves for m = {m} data need {8 * m * m:.2e} bytes a noise level and cache_bytes "
+                             f"is {cache_bytes:.2e}: pass exact=False or more cache_bytes")  # fmt: skip
+        self._counted = Counted(A)
+        self.setup_seconds, self.setup_applications = 0.0, 0
         self._rows: Tensor | None = None
         self._cache: OrderedDict[Any, tuple[Tensor, ...]] = OrderedDict()
 
     @property
-    def applications(self) -> int:
-        """Applications of A and of A^H together."""
-        return self.forward + self.adjoint
+    def applications(self) -> Applications:
+        """Products with A and A^H so far, without the set-up, and their seconds."""
+        return self._counted.applications
 
     def __call__(self, x_hat: Tensor, y: Tensor, sigma_t: float) -> Tensor:
         """Return the corrected images (B, *shape) of denoised images x_hat and their data y, (B, m)."""
@@ -132,7 +138,9 @@ class MetricStep:
                              f"(B, {str(self.spectrum.shape)[1:]} and (B, {m})")  # fmt: skip
         if self._values is not None and self.exact:
             return self._in_the_basis(x_hat, y, sigma_t)
-        residual = y - self._measure(x_hat)
+        residual = y - self.measure(x_hat)
+        if not all_finite(residual):
+            raise StepError(Status.NONFINITE, "y - A x is NaN or infinite: look at A and its range of numbers")
         if self.exact:
             return x_hat + self._by_factors(residual, sigma_t)
         return x_hat + self._by_cg(residual, sigma_t)
@@ -173,32 +181,37 @@ class MetricStep:
     def _by_cg(self, residual: Tensor, sigma_t: float) -> Tensor:
         """The same by a fixed number of CG iterations on blocks (n, B)."""
         root = self.deviations(sigma_t, residual)
-        system = _Whitened(self, root)
-        b = self._scatter(residual) / self.sigma_y**2
-        b = (self.spectrum.basis.forward(b) * root).reshape(len(b), -1).T
-        z = cg(system, b, rtol=0.0, atol=0.0, maxiter=self.iterations).x
-        return self.spectrum.basis.inverse(z.T.reshape(-1, *self.spectrum.shape) * root)
+        b = self.scatter(residual) / self.sigma_y**2
+        b = self.spectrum.basis.forward(b) * root
+        rtol = 8 * torch.finfo(b.dtype).eps
+        monitor = Monitor("cg", Whitened(self, root), columns(b), rtol=rtol, maxiter=self.iterations, verify=False)
+        result = generic_cg(monitor, None)
+        if result.status in (Status.NONFINITE, Status.INDEFINITE):
+            raise StepError(result.status, result.message)
+        z: Tensor = result.x
+        increment: Tensor = self.spectrum.basis.inverse(z.T.reshape(b.shape) * root)
+        return increment
 
     def _dense_rows(self, like: Tensor) -> Tensor:
         """Rows of A in the basis, (m, n) in double precision: m applications of A^H, once."""
         if self._rows is None or self._rows.device != like.device:
+            started = time.perf_counter()
             m, blocks = self.A.shape[0], []
-            eye = torch.eye(m, dtype=torch.float64, device=like.device)
-            for unit in eye.split(64):
-                blocks.append(self.spectrum.basis.forward(self._scatter(unit)).reshape(len(unit), -1))
+            for unit in torch.eye(m, dtype=torch.float64, device=like.device).split(64):
+                images: Tensor = (self.A.H @ unit.T).T
+                rows = self.spectrum.basis.forward(images.reshape(-1, *self.spectrum.shape))
+                blocks.append(rows.reshape(len(unit), -1))
             self._rows = torch.cat(blocks)
+            self.setup_seconds, self.setup_applications = time.perf_counter() - started, m
         return self._rows
 
-    def _measure(self, x: Tensor) -> Tensor:
+    def measure(self, x: Tensor) -> Tensor:
         """A on images: (B, *shape) to (B, m)."""
-        self.forward += len(x)
-        measured: Tensor = self.A @ x.reshape(len(x), -1).T
-        return measured.T
+        return (self._counted @ columns(x)).T
 
-    def _scatter(self, y: Tensor) -> Tensor:
+    def scatter(self, y: Tensor) -> Tensor:
         """A^H on data: (B, m) to (B, *shape)."""
-        self.adjoint += len(y)
-        spread: Tensor = self.A.H @ y.T
+        spread: Tensor = self._counted.H @ y.T
         return spread.T.reshape(-1, *self.spectrum.shape)
 
     def _kept(self, key: Any, make: Any) -> tuple[Tensor, ...]:
@@ -213,8 +226,8 @@ class MetricStep:
         return made
 
 
-class _Whitened:
-    """I + S A^H A S / sigma_y^2 on blocks of coefficients (n, B)."""
+class Whitened:
+    """I + S A^H A S / sigma_y^2, S the root of Sigma_t, on blocks of coefficients (n, B)."""
 
     linear = True
     symmetric = True
@@ -226,7 +239,7 @@ class _Whitened:
     def __matmul__(self, z: Tensor) -> Tensor:
         step, basis = self.step, self.step.spectrum.basis
         x = basis.inverse(z.T.reshape(-1, *step.spectrum.shape) * self.root)
-        product = basis.forward(step._scatter(step._measure(x))) * self.root
+        product = basis.forward(step.scatter(step.measure(x))) * self.root
         scaled: Tensor = product.reshape(len(product), -1).T / step.sigma_y**2
         return z + scaled
 
