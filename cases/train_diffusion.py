@@ -234,6 +234,7 @@ def card(
 ) -> None:  # fmt: skip
     """Write the model card beside the weights."""
     size, steps = chosen(config, "size"), chosen(config, "steps")
+    options = sys.argv[3:] if sys.argv[1:3] == ["train", "diffusion"] else sys.argv[1:]
     limits = ["Scores are root mean square errors; 'constant' is what the mean of the training images scores."]
     if not images.exact:
         limits += [
@@ -244,10 +245,10 @@ def card(
         limits.append("Phases are drawn (smooth cosines), coils and noise simulated: no measured k-space was seen.")
     write_card(
         weights,
-        summary=f"A denoiser D(x, sigma) of {CONTENTS[config.problem]}, {size} x {size} pixels: the prior of a diffusion sampler.",
+        summary=f"A denoiser D(x, sigma) of {CONTENTS[config.problem]}, {size} x {size} pixels: a diffusion prior.",
         data=f"{images.name[0].upper()}{images.name[1:]}. {steps} steps of {config.batch}, {config.precision}, "
         f"ln(sigma) ~ N(-1.2, 1.8^2), weights averaged with decay {config.ema:g}.{SOURCES[config.problem]}",
-        command=shlex.join(["conjugo", "train", "diffusion", *sys.argv[1:]]),
+        command=shlex.join(["conjugo", "train", "diffusion", *options]),
         seed=config.seed,
         seconds=history.seconds,
         device=str(facts_of(config, images, history, device)["trained_on"]),

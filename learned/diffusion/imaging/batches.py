@@ -173,7 +173,8 @@ def denoising_loss(model: nn.Module, batch: Batch) -> Tensor:
     T. Karras et al., Elucidating the design space of diffusion-based generative models, NeurIPS (2022), eq. (8).
     """
     error = (model(batch["noisy"], batch["sigma"]) - batch["clean"]).float().square().mean(dim=(1, 2, 3))
-    return (batch["weight"] * error).mean()
+    loss: Tensor = (batch["weight"] * error).mean()
+    return loss
 
 
 def denoising_errors(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -101,12 +103,12 @@ class UNetDenoiser(nn.Module):
     def __init__(self, config: UNetDenoiserConfig) -> None:
         super().__init__()
         try:
-            from deepinv.models import ADMUNet  # seconds of import, for those alone who build a network
+            models: Any = import_module("deepinv.models")  # seconds of import, for those alone who build a network
         except ImportError as error:
             raise ImportError("UNetDenoiser needs deepinv: install conjugo[imaging]") from error
         self.config = config
         channels = config.channels * config.patch**2
-        self.net = ADMUNet(
+        self.net = models.ADMUNet(
             img_resolution=config.size // config.patch,
             in_channels=channels,
             out_channels=channels,

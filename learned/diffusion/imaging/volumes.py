@@ -5,6 +5,7 @@ from __future__ import annotations
 import plistlib
 import tarfile
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +67,10 @@ def mni152() -> Volume:
     V. Fonov et al., Unbiased average age-appropriate atlases for pediatric studies, NeuroImage 54 (2011), 313-327.
     """
     try:
-        from nilearn.datasets import load_mni152_template
+        datasets: Any = import_module("nilearn.datasets")
     except ImportError as error:
         raise ImportError("the MNI152 volume is a part of nilearn: install conjugo[imaging]") from error
-    return _axial(load_mni152_template(resolution=1), "MNI152")
+    return _axial(datasets.load_mni152_template(resolution=1), "MNI152")
 
 
 def nifti(path: Path | str) -> Volume:
@@ -101,13 +102,12 @@ def nifti(path: Path | str) -> Volume:
             f"there is no file {path}: give a NIfTI volume, say ch2bet.nii.gz of Debian's mricron-data"
         )
     try:
-        import nibabel
+        nibabel: Any = import_module("nibabel")
     except ImportError as error:
         raise ImportError("NIfTI files need nibabel: install conjugo[imaging]") from error
     try:
-        image: Any = nibabel.load(path)  # type: ignore[attr-defined]
-        return _axial(image, path.name.split(".")[0])
-    except (nibabel.filebasedimages.ImageFileError, OSError, EOFError) as error:  # type: ignore[attr-defined]
+        return _axial(nibabel.load(path), path.name.split(".")[0])
+    except (nibabel.filebasedimages.ImageFileError, OSError, EOFError) as error:
         raise ValueError(f"{path} is no NIfTI file, or is damaged: {error}") from error
 
 
@@ -168,9 +168,8 @@ def _member(archive: tarfile.TarFile, members: dict[str, str], name: str) -> byt
 
 def _axial(image: Any, name: str) -> Volume:
     """Turn an image of nibabel to (z from below, front to back, left to right), scaled to [0, 1]."""
-    import nibabel
-
-    turned = nibabel.as_closest_canonical(image)  # type: ignore[attr-defined] # x to the right, y to the front, z up
+    nibabel: Any = import_module("nibabel")
+    turned = nibabel.as_closest_canonical(image)  # x to the right, y to the front, z up
     voxels = np.asarray(turned.dataobj, dtype=np.float32)
     if voxels.ndim != 3:
         raise ValueError(f"{name} has shape {voxels.shape}: expected one volume of three axes; cut others out first")
