@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from conjugo.learned.diffusion.counting import Counted
 from conjugo.learned.diffusion.data_step import DataStep, all_finite
 from conjugo.learned.diffusion.march import Callback, Denoiser, March, Noise, Options, parts
 from conjugo.learned.diffusion.result import SamplingResult
@@ -42,7 +44,7 @@ def dds(
     Parameters
     ----------
     denoiser : callable
-        D(x, sigma) = E[x_0 | x_0 + sigma n = x] for x (k, *shape), the same shape back.
+        D(x, sigma) = E[x_0 | x_0 + sigma n = x] for x (k, *shape), the same shape back. A network is held in eval().
     step : DataStep
         What moves the denoised images towards the data: `KrylovStep` is the published one.
     y : (m,) or (B, m) array
@@ -66,7 +68,8 @@ def dds(
     chunk : int, optional
         Samples that are denoised and corrected at a time, which bounds the memory of both.
     check : bool
-        Whether to test the step's operator first, by `check_measurement`: a few products, counted apart.
+        Whether to test the step's operator first, by `check_measurement`: a few products, counted apart
+        as `check_applications`.
     callback : callable, optional
         Called with the corrected images after each step; returning True or raising StopIteration stops the run.
     progress : bool
@@ -142,7 +145,7 @@ def as_data(y: Array, dtype: torch.dtype | None, device: torch.device | str | No
     data: Tensor = y if isinstance(y, Tensor) else torch.as_tensor(y)
     if data.is_complex():
         raise ValueError(f"y is {data.dtype}: expected real data; view complex ones as pairs of real numbers")
-    if data.ndim not in (1, 2):
+    if data.ndim not in (1, 2) or not data.numel():
         raise ValueError(f"y has shape {tuple(data.shape)}: expected (m,) or (B, m), a row a sample")
     wanted = dtype or (data.dtype if isinstance(y, Tensor) and data.is_floating_point() else torch.float32)
     if wanted not in (torch.float32, torch.float64):
@@ -165,5 +168,6 @@ def check_step(step: DataStep, data: Tensor, shape: tuple[int, ...], *, test: bo
         raise ValueError(f"shape = {shape} has {math.prod(shape)} numbers, but A has {n} columns: they must agree")
     if not test or not hasattr(A, "image_shape"):
         return 0
-    check_measurement(A, like=data)
-    return 4
+    counted: Any = Counted(A)
+    check_measurement(counted, like=data)
+    return int(counted.applications.total)

@@ -45,7 +45,7 @@ class KrylovStep:
     Raises
     ------
     ValueError
-        For a negative or complex input, or fewer than 1 iterations.
+        For a negative gamma, a complex A, fewer than 1 iterations, or an M that does not fit or is not linear.
 
     Notes
     -----
@@ -78,10 +78,13 @@ class KrylovStep:
         if iterations < 1:
             raise ValueError(f"iterations = {iterations}: expected 1 or more, such as 5")
         check_weight(gamma)
-        check_fixed_symmetric(M, "KrylovStep", "a fixed linear preconditioner")
         self.A, self.gamma, self.iterations, self.noiseless = A, gamma, int(iterations), bool(noiseless)
         self.M, self.rtol = M, rtol
         self._counted = Counted(A)
+        n = self._counted.shape[1]
+        check_fixed_symmetric(M, "KrylovStep", "a fixed linear preconditioner")
+        if M is not None and tuple(M.shape) != (n, n):
+            raise ValueError(f"M has shape {tuple(M.shape)}: expected ({n}, {n}), as it acts on images of {n} numbers")
 
     def __repr__(self) -> str:
         system = "noiseless" if self.noiseless else f"gamma={self.gamma}"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from conjugo.learned.diffusion.counting import Applications, Stopwatch
@@ -95,11 +96,13 @@ class March:
         """Make all steps, or as many as can be made."""
         options, schedule = self.options, self.options.schedule
         times = schedule.times(options.evaluations)
+        self._wait()
         started = time.perf_counter()
         self.streams.add_to(self.x, schedule.start(times[0]))
         status: Status | None = None
         with (
             torch.no_grad(),
+            evaluating(self.denoiser),
             Stop(None) as stop,
             tqdm(total=options.evaluations, desc="sampling", unit="step", disable=not options.progress) as bar,
         ):
@@ -110,8 +113,7 @@ class March:
                     status = Status.STOPPED
                 if status is not None:
                     break
-        if self.x.device.type == "cuda":
-            torch.cuda.synchronize(self.x.device)
+        self._wait()
         if status is None or (status is Status.STOPPED and self.evaluations == options.evaluations):
             status = Status.CONVERGED
         return self._result(status, time.perf_counter() - started)
@@ -153,6 +155,11 @@ class March:
             x_hat[part] = answer
         return x_hat
 
+    def _wait(self) -> None:
+        """Let a CUDA device finish, so that the clock tells the truth."""
+        if self.x.device.type == "cuda":
+            torch.cuda.synchronize(self.x.device)
+
     def _fail(self, status: Status, sigma: float, note: str) -> Status:
         step = self.evaluations - 1
         self.details.update(step=step, note=f"step {step}, sigma = {sigma:.3g}: {note}")
@@ -179,6 +186,19 @@ class March:
             **self.details,
         }
         return SamplingResult(self.reached, status, self.evaluations, forward + adjoint, seconds, details)
+
+
+@contextmanager
+def evaluating(denoiser: Denoiser) -> Iterator[None]:
+    """Hold a network in eval(), without dropout, and give it back as it was."""
+    training = {m: m.training for m in denoiser.modules()} if isinstance(denoiser, nn.Module) else {}
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module, before in training.items():
+            module.training = before
 
 
 def parts(count: int, chunk: int | None) -> Iterator[slice]:

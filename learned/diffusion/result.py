@@ -29,7 +29,8 @@ class SamplingResult:
         Wall-clock time, without the checks before the start.
     details : dict
         `forward` and `adjoint` (products with A and with A^H, for each sample), `denoiser_seconds`,
-        `operator_seconds`, `own_seconds` (the rest), `check_applications`; `step` and `note` where a run broke down.
+        `operator_seconds`, `own_seconds` (the rest), `check_applications` (in all, before the start); where a run
+        broke down, `step`, counted from 0, and `note`.
     """
 
     x: Tensor

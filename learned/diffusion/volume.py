@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from conjugo.learned.diffusion.dds import as_data, dds
-from conjugo.learned.diffusion.march import Callback, Denoiser, Noise, parts
+from conjugo.learned.diffusion.march import Callback, Denoiser, Noise, evaluating, parts
 from conjugo.learned.diffusion.result import SamplingResult
 from conjugo.learned.diffusion.schedule import Schedule, Split
 from conjugo.learned.diffusion.slicewise import SliceWise
@@ -126,19 +126,20 @@ def dds_volume(
     depth, *of_slice = volume.image_shape
     size = tuple(of_slice) if shape is None else tuple(int(n) for n in shape)
     step = VariationStep(volume, weight=weight, rho=rho, iterations=iterations)
-    result = dds(
-        SliceDenoiser(denoiser, chunk),
-        step,
-        data.reshape(1, -1),
-        shape=(depth, *size),
-        schedule=schedule,
-        evaluations=evaluations,
-        eta=eta,
-        split=split,
-        noise=noise,
-        seed=seed,
-        check=check,
-        callback=None if callback is None else lambda x: callback(x[0]),
-        progress=progress,
-    )
+    with evaluating(denoiser):
+        result = dds(
+            SliceDenoiser(denoiser, chunk),
+            step,
+            data.reshape(1, -1),
+            shape=(depth, *size),
+            schedule=schedule,
+            evaluations=evaluations,
+            eta=eta,
+            split=split,
+            noise=noise,
+            seed=seed,
+            check=check,
+            callback=None if callback is None else lambda x: callback(x[0]),
+            progress=progress,
+        )
     return replace(result, x=result.x[0])

@@ -278,8 +278,40 @@ def test_bad_operators_are_refused_before_the_start() -> None:
         assert step.applications.total == 0
     skipped = dds(denoiser, KrylovStep(Skew((6,), [0, 2, 3])), torch.as_tensor(Y), shape=(N,), check=False)
     assert (skipped.evaluations, skipped.details["check_applications"]) == (19, 0)
+
+
+class Negative(Sensors):
+    """Whose adjoint has the wrong sign, which makes the system indefinite."""
+
+    def scatter(self, data: Any) -> Any:
+        return -super().scatter(data)
+
+
+def test_an_indefinite_system_ends_the_run() -> None:
+    step = KrylovStep(Negative((6,), [0, 2, 3]), gamma=9.0)
+    result = dds(denoiser, step, torch.as_tensor(Y), shape=(N,), check=False)
+    assert (result.status, result.details["step"]) == (Status.INDEFINITE, 0)
+    assert "not positive definite" in result.details["note"]
+
+
+def test_a_network_is_held_in_eval_and_given_back() -> None:
+    modes: list[bool] = []
+
+    class Net(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.frozen = torch.nn.Dropout(0.5).eval()
+
+        def forward(self, x: Tensor, sigma: float) -> Tensor:
+            modes.append(self.training)
+            return denoiser(x, sigma)
+
+    net = Net()
+    assert dds(net, KrylovStep(torch.as_tensor(A)), torch.as_tensor(Y), shape=(N,)).status is Status.CONVERGED
+    assert modes == [False] * 19
+    assert (net.training, net.frozen.training) == (True, False)
     good = dds(denoiser, KrylovStep(Sensors((6,), [0, 2, 3])), torch.as_tensor(Y), shape=(N,))
-    assert good.details["check_applications"] == 4
+    assert good.details["check_applications"] == 9
     assert good.applications == 4 * 19  # the check is not among them
 
 
@@ -290,11 +322,13 @@ def test_bad_operators_are_refused_before_the_start() -> None:
         ({"y": torch.full((M,), torch.nan)}, "y holds NaN or infinity"),
         ({"y": torch.zeros(2, M + 1)}, r"y has shape \(2, 4\) and A has 3 rows"),
         ({"y": torch.zeros(2, 1, M)}, r"expected \(m,\) or \(B, m\)"),
+        ({"y": torch.zeros(0, M)}, r"y has shape \(0, 3\): expected"),
         ({"shape": (N, 2)}, r"shape = \(6, 2\) has 12 numbers, but A has 6 columns"),
         ({"eta": 1.5}, r"eta = 1\.5: expected 0"),
         ({"eta": float("nan")}, "eta = nan"),
         ({"split": "other"}, 'split = \'other\': expected "paper" or "ddim"'),
         ({"noise": "other"}, "noise = 'other'"),
+        ({"seed": -1}, "seed = -1, first = 0: expected numbers >= 0"),
         ({"chunk": 0}, "chunk = 0: expected 1 or more"),
         ({"evaluations": 1000}, "evaluations = 1000: expected 1 to 999"),
         ({"dtype": torch.float16}, "dtype = torch.float16"),
@@ -306,6 +340,30 @@ def test_bad_input(changes: dict[str, Any], words: str) -> None:
     given: dict[str, Any] = {"denoiser": denoiser, "y": torch.as_tensor(Y), "shape": (N,), **changes}
     with pytest.raises(ValueError, match=words):
         dds(given.pop("denoiser"), KrylovStep(torch.as_tensor(A)), given.pop("y"), **given)
+
+
+@pytest.mark.gpu
+def test_cuda_follows_the_same_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(NoiseStreams, "add_to", lambda *_: None)
+    dense, y = torch.as_tensor(A).cuda(), torch.as_tensor(Y).cuda()
+
+    def on_cuda(x: Tensor, sigma: float) -> Tensor:
+        return denoiser(x.cpu(), sigma).cuda()
+
+    result = dds(on_cuda, KrylovStep(dense, gamma=GAMMA, iterations=30), y, shape=(N,))
+    assert result.x.is_cuda
+    mean = Recursion(VPSchedule(), 19, 0.85, "paper", "unconditional").moments()[0]
+    assert np.allclose(result.x[0].cpu().numpy(), mean, atol=1e-9)
+    assert result.details["operator_seconds"] > 0
+
+
+@pytest.mark.gpu
+def test_cuda_streams_do_not_depend_on_the_batch() -> None:
+    device = torch.device("cuda")
+    together, alone = torch.zeros(3, 50, device=device), torch.zeros(1, 50, device=device)
+    NoiseStreams(1, 0, 3, device).add_to(together, 1.0)
+    NoiseStreams(1, 2, 1, device).add_to(alone, 1.0)
+    assert torch.equal(together[2], alone[0])
 
 
 def test_progress_is_shown_where_wanted(capsys: pytest.CaptureFixture[str]) -> None:

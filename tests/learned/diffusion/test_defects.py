@@ -19,7 +19,7 @@ from conjugo.learned.diffusion.krylov_step import KrylovStep
 from conjugo.pde.inverse.operator import ImageOperator, adjoint_mismatch
 from conjugo.pde.inverse.problem import sensor_problem
 
-type Complex = NDArray[np.complex128]
+type Complex = NDArray[Any]
 
 H, LINES, COILS = 8, (0, 1, 3, 4, 6), 3
 RNG = np.random.default_rng(11)
@@ -78,7 +78,7 @@ def problem() -> tuple[Complex, Complex, Tensor, Tensor]:
 
 
 def hermitian_cg(
-    A: Complex, b: Complex, x: Complex, iterations: int, dot: Callable[[Complex, Complex], complex] = np.vdot
+    A: Complex, b: Complex, x: Complex, iterations: int, dot: Callable[[Any, Any], Any] = np.vdot
 ) -> Complex:
     r = b - A @ x
     p, rho = r, dot(r, r)
@@ -157,7 +157,11 @@ def test_the_noise_of_the_data_enters_their_weight() -> None:
     """Released: sigma_y only picks a branch. With gamma_t = r_t^2 / sigma_y^2 the scalar step is the posterior mean."""
     variance, y = 0.8, 2.0
     for sigma_y in (0.1, 0.5, 2.0):
-        step = KrylovStep(torch.eye(1, dtype=torch.float64), gamma=lambda r, s=sigma_y: r**2 / s**2, iterations=1)
+
+        def gamma(r: float, sigma_y: float = sigma_y) -> float:
+            return r**2 / sigma_y**2
+
+        step = KrylovStep(torch.eye(1, dtype=torch.float64), gamma=gamma, iterations=1)
         for r in (0.3, variance**0.5):
             x_hat, data = torch.full((1, 1), 1.0, dtype=torch.float64), torch.full((1, 1), y, dtype=torch.float64)
             expected = (1.0 / r**2 + y / sigma_y**2) / (1 / r**2 + 1 / sigma_y**2)

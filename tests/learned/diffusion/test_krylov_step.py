@@ -159,7 +159,12 @@ def test_one_transfer_to_the_host_in_an_iteration(monkeypatch: pytest.MonkeyPatc
 
     def noting(name: str) -> Callable[..., Any]:
         method = getattr(Tensor, name)
-        return lambda *args, **options: asked.append(name) or method(*args, **options)
+
+        def noted(*args: Any, **options: Any) -> Any:
+            asked.append(name)
+            return method(*args, **options)
+
+        return noted
 
     for name in ("cpu", "item", "__bool__", "__float__", "__int__"):
         monkeypatch.setattr(Tensor, name, noting(name))
@@ -181,6 +186,8 @@ def test_bad_input() -> None:
         KrylovStep(wrong)
     with pytest.raises(ValueError, match="M is a Wild with linear = False"):
         KrylovStep(A, M=Wild())
+    with pytest.raises(ValueError, match=r"M has shape \(7, 7\): expected \(24, 24\)"):
+        KrylovStep(A, M=torch.eye(M))
     with pytest.raises(ValueError, match="iterations = 0: expected 1 or more"):
         KrylovStep(A, iterations=0)
     with pytest.raises(ValueError, match=r"gamma = -1\.0: expected a finite number"):

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from conjugo.learned.diffusion.dds import dds
+from conjugo.learned.diffusion.gaussian import GaussianPrior
 from conjugo.learned.diffusion.krylov_step import KrylovStep
 from conjugo.learned.diffusion.slicewise import SliceWise
 from conjugo.learned.diffusion.variation_step import VariationStep, adjoint_difference, difference
 from conjugo.learned.diffusion.volume import SliceDenoiser, dds_volume
 from conjugo.pde.inverse.bases import CosineBasis
 from conjugo.pde.inverse.operator import adjoint_mismatch, check_measurement
+from conjugo.pde.inverse.problem import field_spectrum
 from conjugo.pde.inverse.sensors import Sensors
 from conjugo.pde.inverse.source import SourceToSensors
 from conjugo.solvers.result import Status
@@ -30,7 +32,7 @@ DEPTH = 6
 def circular(depth: int, n: int) -> NDArray[np.float64]:
     """D on volumes (depth, n), dense."""
     D = np.roll(np.eye(depth), 1, axis=1) - np.eye(depth)
-    return np.kron(D, np.eye(n))
+    return np.asarray(np.kron(D, np.eye(n)), dtype=np.float64)
 
 
 def test_each_slice_is_measured_and_the_adjoint_is_exact() -> None:
@@ -114,20 +116,13 @@ class Wide(Sensors):
         return super().scatter(data)
 
 
-PRIOR = CosineBasis((12, 12))
-C = torch.as_tensor((PRIOR.laplacian() + 25.0) ** -2.0)
-C = C / C.mean()
-
-
-def denoiser(x: Tensor, sigma: float) -> Tensor:
-    """The exact one of slices N(0, C)."""
-    return torch.as_tensor(PRIOR.inverse(C / (C + sigma**2) * PRIOR.forward(x)))
+BASIS = CosineBasis((12, 12))
+denoiser = GaussianPrior(field_spectrum(BASIS, tau=5.0, zero_mean=False), BASIS)
 
 
 def slices_with_jumps(depth: int = 24, seed: int = 0) -> NDArray[np.float64]:
     """Draws of the prior, each repeated over a third of the slices."""
-    rng = np.random.default_rng(seed)
-    return np.repeat(PRIOR.inverse(np.sqrt(C.numpy()) * rng.standard_normal((3, 12, 12))), depth // 3, axis=0)
+    return np.repeat(denoiser.sample(3, seed).double().numpy(), depth // 3, axis=0)
 
 
 def slice_data(depth: int = 24) -> tuple[Wide, Tensor]:
@@ -170,7 +165,8 @@ def test_an_operator_of_the_whole_volume_and_a_channel() -> None:
     by_slices = dds_volume(denoiser, masks, y, evaluations=4)
     whole = dds_volume(denoiser, SliceWise(masks, 6), y.reshape(-1), evaluations=4)
     assert torch.allclose(whole.x, by_slices.x, atol=1e-12)
-    channel = dds_volume(denoiser, masks, y, shape=(1, 12, 12), evaluations=4)
+    of_channels = GaussianPrior(denoiser.spectrum[None], BASIS)
+    channel = dds_volume(of_channels, masks, y, shape=(1, 12, 12), evaluations=4)
     assert channel.x.shape == (6, 1, 12, 12)
     assert torch.allclose(channel.x[:, 0], by_slices.x, atol=1e-12)
 
