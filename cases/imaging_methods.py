@@ -31,7 +31,9 @@ from conjugo.learned.diffusion.imaging.peers import (
 from conjugo.learned.diffusion.krylov_step import KrylovStep
 from conjugo.learned.diffusion.march import Noise
 from conjugo.learned.diffusion.metric_step import MetricStep
-from conjugo.learned.diffusion.schedule import Split
+from conjugo.learned.diffusion.perturbed_step import PerturbedStep
+from conjugo.learned.diffusion.quiet import Quiet
+from conjugo.learned.diffusion.schedule import Schedule, Split, VPSchedule
 
 OURS = "ours"
 NOISELESS, EXACT = "noiseless", "exact"
@@ -41,6 +43,9 @@ DENSE = 1024
 
 CACHE_BYTES = 2**30
 """For the factors of all noise levels of the longest run."""
+
+SCHEDULES: dict[str, Schedule] = {"noise": VPSchedule(), "quiet": Quiet(VPSchedule())}
+"""Where samplers start: at noise, or at the middle of all that they could start from."""
 
 ETAS = (0.85, 0.5, 0.15, 0.0)
 SPLITS = ("paper", "ddim")
@@ -117,14 +122,24 @@ def sampler(
     kept: dict[tuple[Any, ...], DataStep] = {}
 
     def run(
-        y: Tensor, *, steps: int, seed: int, eta: float, split: Split, noise: Noise = "unconditional", **settings: Any
+        y: Tensor,
+        *,
+        steps: int,
+        seed: int,
+        eta: float,
+        split: Split,
+        noise: Noise = "unconditional",
+        start: str = "noise",
+        draw: bool = False,
+        **settings: Any,
     ) -> Reconstruction:
         key = tuple(sorted(settings.items(), key=str))
         if key not in kept:
             kept[key] = step(**settings)
+        correct: DataStep = PerturbedStep(kept[key], len(y), seed=seed) if draw else kept[key]  # type: ignore[arg-type]
         result = dds(
-            scene.denoiser, kept[key], y, shape=scene.A.image_shape, evaluations=steps, eta=eta, split=split,
-            noise=noise, seed=seed, check=False,
+            scene.denoiser, correct, y, shape=scene.A.image_shape, evaluations=steps, eta=eta, split=split,
+            noise=noise, seed=seed, check=False, schedule=SCHEDULES[start],
         )  # fmt: skip
         return Reconstruction(result.x, result.evaluations, 0, result.applications, result.seconds)
 
@@ -165,7 +180,7 @@ def ddnm(scene: Scene, budgets: tuple[int, ...], *, dense: bool) -> Method:
 def isotropic(scene: Scene, budgets: tuple[int, ...], *, dense: bool) -> Method:
     """DDS with gamma_t = r_t^2 / sigma_y^2 and the noise split of ours: what the calibration alone brings."""
     gamma = calibrated(scene.spectrum, scene.sigma)
-    noises = {"noise": ("conditional", "unconditional")}
+    noises = {"noise": ("conditional", "unconditional"), "start": ("noise", "quiet")}
     if dense:
         like = scene.test.y[:1].double()
         return sampler("calibrated", scene, lambda: SensorStep(scene.A, gamma, like=like), budgets, noises, OURS)
@@ -175,7 +190,7 @@ def isotropic(scene: Scene, budgets: tuple[int, ...], *, dense: bool) -> Method:
 
 def metric(scene: Scene, budgets: tuple[int, ...], *, dense: bool) -> Method:
     """The step in the metric of the measured error spectrum."""
-    noises = {"noise": ("conditional", "unconditional")}
+    noises = {"noise": ("conditional", "unconditional"), "start": ("noise", "quiet")}
 
     def step(iterations: int = 1) -> DataStep:
         return MetricStep(scene.A, scene.spectrum, scene.sigma, iterations=iterations, cache_bytes=CACHE_BYTES)

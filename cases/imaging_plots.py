@@ -81,7 +81,11 @@ def costs(rows: Sequence[Row]) -> Figure:
                                  "markersize": 5, "linewidth": 1.3, "linestyle": dash}  # fmt: skip
         if place >= 2:
             style["markerfacecolor"] = "white"
-        works: Any = ([row.evaluations for row in mine], [row.applications for row in mine], [row.median for row in mine])
+        works: Any = (
+            [row.evaluations for row in mine],
+            [row.applications for row in mine],
+            [row.median for row in mine],
+        )
         for column, work in enumerate(works):
             if column == 0 and not work[0]:
                 for line, score in zip(axes[:, 0], (mine[0].psnr.mean(), mine[0].ssim.mean()), strict=True):

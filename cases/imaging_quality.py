@@ -11,11 +11,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from conjugo.cases.imaging_race import Judge, mean_error
+from conjugo.cases.imaging_methods import OURS
+from conjugo.cases.imaging_race import mean_error
 from conjugo.cases.imaging_scene import Scene
 from conjugo.cases.imaging_tuning import Choice
 from conjugo.cases.table import MISSING, Table
 from conjugo.learned.diffusion.imaging.peers import Method
+from conjugo.learned.diffusion.quality import coverage, spread_error
+
+DRAWN = {"eta": 1.0, "split": "paper", "noise": "conditional", "draw": True}
+"""Each data step draws from the conditional law, and all noise is fresh: see `PerturbedStep`."""
 
 LEVELS = (0.5, 0.8, 0.9)
 """Central intervals of the magnitudes."""
@@ -54,17 +59,15 @@ class Quality:
 
 
 def sample_slices(
-    scene: Scene, method: Method, steps: int, settings: dict[str, Any], judge: Judge, *, slices: Sequence[int],
+    scene: Scene, method: Method, steps: int, settings: dict[str, Any], *, slices: Sequence[int],
     count: int, seed: int, label: str,
 ) -> Quality:  # fmt: skip
-    """Draw `count` samples for each of some slices and judge them.
+    """Draw `count` samples for each of some slices and judge them by `coverage` and `spread_error`.
 
     Notes
     -----
-    With K samples whose law is that of the truth, the mean's squared error is (1 + 1 / K) times the variance, and the
-    truth is below j of the samples with probability 1 / (K + 1) for every j: an interval from the sorted sample number
-    a to b holds it with probability (b - a) / (K + 1). Levels between those are interpolated. Pixels in which neither
-    truth nor samples exceed one hundredth are left out: empty space is no evidence.
+    Pixels in which neither the truth nor the samples' mean exceeds one hundredth are left out: empty space is no
+    evidence. Levels beyond 1 - 2 / (count + 1), that of the least to the largest sample, are NaN.
     """
     samples = []
     for i in slices:
@@ -74,48 +77,30 @@ def sample_slices(
     truth = scene.magnitude(scene.test.truth[list(slices)]).double()
     mean, spread = drawn.mean(1), drawn.std(1)
     shown = (truth > 0.01) | (mean > 0.01)
-    error = ((mean - truth) ** 2)[shown].mean() / (1 + 1 / count)
-    ratio = float(((spread**2)[shown].mean() / error).sqrt())
-    rank = (drawn < truth[:, None]).sum(1)[shown].cpu().numpy()
+    inside = drawn.movedim(1, 0)[:, shown].cpu().numpy()
+    found = coverage(inside, truth[shown].cpu().numpy(), LEVELS)
+    covered = np.array([found[level] if level <= 1 - 2 / (count + 1) + 1e-9 else np.nan for level in LEVELS])
+    ratio = spread_error(inside, truth[shown].cpu().numpy())
     first = torch.cat([part[:1] for part in samples])
-    return Quality(
-        label, mean, spread, _psnr(judge, first, truth), _psnr(judge, mean, truth), ratio, coverage(rank, count)
-    )
-
-
-def coverage(rank: NDArray[np.integer[Any]], count: int, levels: Sequence[float] = LEVELS) -> Values:
-    """Share of truths in central intervals, from the number of samples below each.
-
-    Levels beyond (count - 1) / (count + 1), that of the least to the largest sample, are NaN.
-
-    Examples
-    --------
-    >>> coverage(np.arange(20), 19, (0.5, 0.8))  # every rank once: calibrated
-    array([0.5, 0.8])
-    """
-    share = np.bincount(rank, minlength=count + 1) / len(rank)
-    distance = np.abs(2 * np.arange(count + 1) - count) / (count + 1)  # of a rank's cell from the middle, 0 to 1
-    order = np.argsort(distance, kind="stable")
-    held = np.concatenate([[0.0], np.cumsum(share[order])])
-    nominal = np.arange(count + 2) / (count + 1)
-    found = np.interp(levels, nominal, held)
-    return np.where(np.asarray(levels) <= nominal[count - 1] + 1e-9, found, np.nan)
+    return Quality(label, mean, spread, _psnr(first, truth), _psnr(mean, truth), ratio, covered)
 
 
 def quality(
-    scene: Scene, methods: Sequence[Method], choices: dict[tuple[str, int], Choice], judge: Judge, *,
+    scene: Scene, methods: Sequence[Method], choices: dict[tuple[str, int], Choice], *,
     names: Sequence[str], steps: int, slices: Sequence[int], count: int, seed: int,
 ) -> list[Quality]:  # fmt: skip
-    """Judge samples of some methods, with the settings tuned for PSNR and with ancestral noise."""
+    """Judge samples of some methods, with the settings tuned for PSNR and with ancestral noise, and ours drawn."""
     found = []
     for method in methods:
         if method.name not in names or steps not in method.budgets:
             continue
         tuned = choices[method.name, steps].settings
         kinds = {"tuned": tuned, "ancestral": {**tuned, **ANCESTRAL}}
+        if method.name == OURS:
+            kinds["drawn"] = {**tuned, **DRAWN}
         for kind, settings in kinds.items():
             label = f"{method.name} {steps}, {kind}"
-            found.append(sample_slices(scene, method, steps, settings, judge, slices=slices, count=count, seed=seed,
+            found.append(sample_slices(scene, method, steps, settings, slices=slices, count=count, seed=seed,
                                        label=label))  # fmt: skip
     return found
 
@@ -130,6 +115,6 @@ def quality_table(found: Sequence[Quality]) -> Table:
     return table
 
 
-def _psnr(judge: Judge, magnitudes: Tensor, truth: Tensor) -> Values:
+def _psnr(magnitudes: Tensor, truth: Tensor) -> Values:
     error = ((magnitudes.double() - truth) ** 2).flatten(1).mean(1)
     return np.asarray(-10 * torch.log10(error).cpu().numpy())

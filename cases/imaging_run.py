@@ -70,7 +70,7 @@ def compare(
     slices = sorted({len(scene.test.y) // 3, 2 * len(scene.test.y) // 3})
     found = []
     if samples > 1:
-        found = quality(scene, contenders, choices, judge, names=("DDS", OURS), steps=steps, slices=slices,
+        found = quality(scene, contenders, choices, names=("DDS", OURS), steps=steps, slices=slices,
                         count=samples, seed=seed + 1000)  # fmt: skip
     volume: tuple[str, list[dict[str, Any]]] = ("", [])
     if stack is not None:
