@@ -67,11 +67,11 @@ def methods(scene: Scene, *, fast: bool = False) -> list[Method]:
         dps(A, scene.denoiser, sigma, budgets=(4,) if fast else (100,), **guided),
         diffpir(A, scene.denoiser, sigma, low=scene.low, budgets=longer),
         pigdm(A, scene.denoiser, sigma, budgets=longer, **guided),
-        moment_matching(A, scene.denoiser, sigma, budgets=longer if fast else (9, 19), **guided),
+        moment_matching(A, scene.denoiser, sigma, budgets=longer if fast else (4, 9), **guided),
         ddnm(scene, longer, dense=dense),
         published(scene, longer if fast else BUDGETS, dense=dense),
         isotropic(scene, longer, dense=dense),
-        metric(scene, (2, 4) if fast else (4, 9, 14, 19, 49), dense=dense),
+        metric(scene, (2, 4) if fast else (4, 9, 19, 49), dense=dense),
     ]
     return [brief(method) for method in found] if fast else found
 

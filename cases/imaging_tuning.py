@@ -1,4 +1,4 @@
-"""Settings chosen on validation slices: one at a time, each to its best, twice over."""
+"""Settings chosen on validation slices: one at a time, each to its best, twice over; long runs choose noise alone."""
 
 from __future__ import annotations
 
@@ -17,8 +17,14 @@ from conjugo.learned.diffusion.imaging.peers import Method
 
 type Score = Callable[[Tensor, Tensor], float]
 
-LONGEST = 49
-"""Longer runs of a method keep what was chosen for the run before."""
+LONGEST = 19
+"""Longer runs of a method choose again only how much of the noise is fresh; all else is kept from the shorter run."""
+
+FRESH = ("eta", "zeta")
+"""Settings of that name."""
+
+MOST = 49
+"""Still longer runs keep all."""
 
 
 @dataclass(slots=True)
@@ -51,12 +57,13 @@ class Tuner:
 
     def __call__(self, method: Method, steps: int, start: dict[str, Any] | None = None) -> Choice:
         """Choose settings, from the defaults in two sweeps, or from `start` in one."""
+        grid = {name: values for name, values in method.grid.items() if steps <= LONGEST or not start or name in FRESH}
         before = len(self.seen)
         best = dict(start or method.defaults())
         reached = self.value(method, steps, best)
         for _ in range(1 if start else 2):
             moved = False
-            for name, values in method.grid.items():
+            for name, values in grid.items():
                 for value in values:
                     trial = {**best, name: value}
                     found = self.value(method, steps, trial)
@@ -86,7 +93,7 @@ def tune(methods: Sequence[Method], tuner: Tuner) -> dict[tuple[str, int], Choic
             shorter = [choices[method.name, other] for other in method.budgets if (method.name, other) in choices]
             if not method.grid:
                 choices[method.name, steps] = Choice({}, tuner.value(method, steps, {}))
-            elif steps > LONGEST and shorter:
+            elif steps > MOST and shorter:
                 choices[method.name, steps] = Choice(shorter[-1].settings, shorter[-1].score)
             else:
                 choices[method.name, steps] = tuner(method, steps, shorter[-1].settings if shorter else None)

@@ -105,8 +105,7 @@ def dps(A: Any, denoiser: Denoise, sigma: float, *, scale: float = 1.0, budgets:
     >>> method.name, method.defaults()
     ('DPS', {'guidance': ('annealed', 1.0), 'eta': 1.0})
     """
-    forms = [("annealed", weight) for weight in (1.0, 0.3, 3.0)] + [("norm", weight) for weight in (100.0, 30.0, 300.0)]
-    grid = {"guidance": tuple(forms), "eta": (1.0, 0.5)}
+    grid = {"guidance": (("annealed", 1.0), ("annealed", 3.0), ("norm", 100.0), ("norm", 300.0)), "eta": (1.0,)}
 
     def fidelity(guidance: tuple[str, float]) -> Any:
         return import_module("deepinv.sampling").DPSDataFidelity(guidance=guidance[0], weight=guidance[1])
