@@ -223,7 +223,9 @@ def facts_of(config: Config, images: Images, history: History, device: torch.dev
         "seed": config.seed,
         "steps": len(history.steps),
         "train_seconds": round(history.seconds, 1),
-        "trained_on": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
+        "trained_on": torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else f"CPU ({torch.get_num_threads()} threads)",
         "validation": float(history.validation[:, 1].min()),
     }
 
@@ -234,7 +236,6 @@ def card(
 ) -> None:  # fmt: skip
     """Write the model card beside the weights."""
     size, steps = chosen(config, "size"), chosen(config, "steps")
-    options = sys.argv[3:] if sys.argv[1:3] == ["train", "diffusion"] else sys.argv[1:]
     limits = ["Scores are root mean square errors; 'constant' is what the mean of the training images scores."]
     if not images.exact:
         limits += [
@@ -246,9 +247,9 @@ def card(
     write_card(
         weights,
         summary=f"A denoiser D(x, sigma) of {CONTENTS[config.problem]}, {size} x {size} pixels: a diffusion prior.",
-        data=f"{images.name[0].upper()}{images.name[1:]}. {steps} steps of {config.batch}, {config.precision}, "
+        data=f"Images: {images.name}. {steps} steps of {config.batch}, {config.precision}, "
         f"ln(sigma) ~ N(-1.2, 1.8^2), weights averaged with decay {config.ema:g}.{SOURCES[config.problem]}",
-        command=shlex.join(["conjugo", "train", "diffusion", *options]),
+        command=command(sys.argv),
         seed=config.seed,
         seconds=history.seconds,
         device=str(facts_of(config, images, history, device)["trained_on"]),
@@ -256,6 +257,23 @@ def card(
         scores=rows,
         limits=limits,
     )
+
+
+def command(argv: list[str]) -> str:
+    """Return the command that trains these weights again: what was asked for, less where files were kept.
+
+    Examples
+    --------
+    >>> command(["conjugo", "train", "diffusion", "--problem", "ct", "--out", "here", "--half"])
+    'conjugo train diffusion --problem ct --half'
+    """
+    rest = argv[3:] if argv[1:3] == ["train", "diffusion"] else argv[1:]
+    kept = [
+        word
+        for i, word in enumerate(rest)
+        if not {word, rest[i - 1] if i else ""} & {"--out", "--checkpoint", "--folder"}
+    ]
+    return shlex.join(["conjugo", "train", "diffusion", *kept])
 
 
 CONTENTS = {
@@ -280,8 +298,9 @@ def publish(weights: Path, config: Config) -> None:
     assert config.out is not None
     config.out.mkdir(parents=True, exist_ok=True)
     name = f"diffusion_{config.problem}" + ("_phantoms" if config.phantoms else "")
-    for suffix in (".safetensors", ".md"):
-        shutil.copyfile(weights.with_suffix(suffix), config.out / f"{name}{suffix}")
+    shutil.copyfile(weights, config.out / f"{name}.safetensors")
+    text = weights.with_suffix(".md").read_text()
+    (config.out / f"{name}.md").write_text(text.replace(f"# {weights.stem}", f"# {name}", 1))
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ def test_a_fast_run_leaves_weights_a_card_and_scores(tmp_path: Path) -> None:
         assert model(torch.zeros(1, 1, 16, 16), 1.0).shape == (1, 1, 16, 16)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on(tmp_path: Path) -> None:
     whole = main(Config(problem="source", fast=True, folder=tmp_path, checkpoint=tmp_path / "a.ckpt"))
     cut = Config(problem="source", fast=True, folder=tmp_path, checkpoint=tmp_path / "b.ckpt")
