@@ -25,17 +25,22 @@ from conjugo.learned.diffusion.quality import spread_error
 from conjugo.learned.diffusion.quiet import Quiet
 from conjugo.learned.diffusion.result import SamplingResult
 from conjugo.learned.diffusion.schedule import VESchedule, VPSchedule
+from conjugo.pde.inverse.bayes import GaussianPosterior
 from conjugo.pde.inverse.problem import InverseProblem
 
 type Values = NDArray[np.float64]
 
-ETAS = (0.15, 0.5, 0.85)
+ETAS = (0.15, 0.5, 0.85, 1.0)
 GAMMAS = (1.0, 10.0, 1e2, 1e3, 1e4, 1e5)
+FEW = (1e2, 1e4)
+"""Weights of noisy DDS that are tried, and those of fast runs."""
 EXACT_DATA = 1e-4
 """Noise that stands for none in steps that need some."""
 
-BAYES, MEAN, SAMPLE = "Bayes: kriging, one linear solve", "ours, flow of the mean", "ours, one sample"
+BAYES, MEAN, SAMPLE = "Bayes (kriging), no sampler", "ours, flow of the mean", "ours, one sample"
 NOISELESS, TUNED, PUBLISHED = "DDS noiseless, M=5", "DDS noisy, gamma tuned, M=5", "DDS noisy, gamma=1, M=5"
+CONTROL = "our flow, gamma_t for the metric"
+TUNED_MEAN = "the same without noise, from 0"
 DDNM, CALIBRATED, METRIC = "DDNM", "DDS, gamma_t calibrated, exact", "DDS, metric of the error"
 
 
@@ -55,6 +60,8 @@ class Task:
         Of samplers, and of the fields that the error is measured on.
     fields : int
         How many these are.
+    gammas : sequence of float
+        Weights that DDS may choose from.
     """
 
     problem: InverseProblem
@@ -62,7 +69,9 @@ class Task:
     tuning: int
     seed: int = 0
     fields: int = 64
+    gammas: Sequence[float] = GAMMAS
     mean: Values = field(init=False)
+    exact: GaussianPosterior | None = field(init=False, default=None)
     bayes_seconds: float = field(init=False)
     spectrum: ErrorSpectrum = field(init=False)
     spectrum_seconds: float = field(init=False)
@@ -74,7 +83,8 @@ class Task:
         if isinstance(self.prior, GaussianMixture):
             self.mean = self.prior.posterior_mean(problem.A, problem.y, problem.sigma)[0]
         else:
-            self.mean = problem.posterior().mean
+            self.exact = problem.posterior()
+            self.mean = self.exact.mean
         self.bayes_seconds = time.perf_counter() - started
         self.sigma_max = max(50.0, 4 * float(problem.spectrum.max()) ** 0.5)
         started = time.perf_counter()
@@ -162,24 +172,35 @@ def methods(task: Task, names: Sequence[str] | None = None) -> Iterator[tuple[st
     def exact(gamma: Any) -> DataStep:
         return DiagonalStep(A, gamma) if is_diagonal(A) else SensorStep(A, gamma)
 
-    ways = [(f"eta {eta:g}", {"eta": eta}) for eta in ETAS]
+    ways: list[tuple[str, dict[str, Any]]] = [(f"eta {eta:g}", {"eta": eta}) for eta in ETAS]
     ways.append(("eta 0, start 0", {"eta": 0.0, "schedule": Quiet(VPSchedule())}))
     metric = MetricStep(A, task.spectrum, task.sigma_y)
+    metric.prepare(torch.zeros(()))
+
+    def fresh() -> MetricStep:
+        metric.forget()  # or a run would profit from factors that another one paid for
+        return metric
+
     log = VESchedule(0.01, task.sigma_max)
     flow = {"schedule": Quiet(log), "eta": 0.0, "noise": "conditional"}
     makers: dict[str, Callable[[], tuple[list[Trial], DataStep]]] = {
         NOISELESS: lambda: _each(KrylovStep(A, noiseless=True), ways),
         TUNED: lambda: (
-            [t for g in GAMMAS for t in _each(KrylovStep(A, gamma=g), ways, f"gamma {g:g}, ")[0]],
+            [t for g in task.gammas for t in _each(KrylovStep(A, gamma=g), ways[: len(ETAS)], f"gamma {g:g}, ")[0]],
+            KrylovStep(A),
+        ),
+        TUNED_MEAN: lambda: (
+            [t for g in task.gammas for t in _each(KrylovStep(A, gamma=g), ways[len(ETAS) :], f"gamma {g:g}, ")[0]],
             KrylovStep(A),
         ),
         PUBLISHED: lambda: _each(KrylovStep(A), ways[2:3]),
         DDNM: lambda: _each(NullSpaceStep(A), ways),
         CALIBRATED: lambda: _each(exact(calibrated(task.spectrum, task.sigma_y)), ways),
-        METRIC: lambda: _each(metric, ways[2:3]),
-        MEAN: lambda: _each(metric, [("no noise", flow)]),
+        METRIC: lambda: ([Trial(ways[2][0], lambda k: fresh(), ways[2][1])], metric),
+        CONTROL: lambda: _each(exact(calibrated(task.spectrum, task.sigma_y)), [("no noise", flow)]),
+        MEAN: lambda: ([Trial("no noise", lambda k: fresh(), flow)], metric),
         SAMPLE: lambda: (
-            [Trial("fresh noise", lambda k: PerturbedStep(metric, k, seed=task.seed), {"schedule": log, "eta": 1.0})],
+            [Trial("fresh noise", lambda k: PerturbedStep(fresh(), k, seed=task.seed), {"schedule": log, "eta": 1.0})],
             metric,
         ),
     }
@@ -197,7 +218,7 @@ def study(task: Task, evaluations: Sequence[int], names: Sequence[str] | None = 
     first, rest = slice(0, task.tuning), slice(task.tuning, None)
     bayes = task.error(task.mean[:, rest], rest)
     label = task.problem.name
-    m = task.problem.A.shape[0]
+    m = 0 if is_diagonal(task.problem.A) else task.problem.A.shape[0]
     k = task.problem.y.shape[1]
     yield Score(label, BAYES, "", 0, bayes, bayes, None, task.bayes_seconds / k, 0, 0.0, m)
     for name, trials, known in methods(task, names):
@@ -214,7 +235,7 @@ def score(
     assert task.problem.truth is not None
     truth = task.of_target(task.problem.truth[:, images])
     errors = [task.error(one, images) for one in x]
-    measured = task.spectrum_seconds if name in (CALIBRATED, METRIC, MEAN, SAMPLE) else 0.0
+    measured = task.spectrum_seconds if name in (CALIBRATED, CONTROL, METRIC, MEAN, SAMPLE) else 0.0
     return Score(
         problem=task.problem.name,
         method=name,

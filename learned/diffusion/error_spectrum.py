@@ -92,12 +92,12 @@ class ErrorSpectrum:
         if not sigma > 0:
             raise ValueError(f"sigma = {sigma}: expected a positive noise level")
         if sigma <= self.sigmas[0]:
-            return np.asarray(self.values[0] * (sigma / self.sigmas[0]) ** 2)
+            return np.asarray(self.values[0] * (sigma / self.sigmas[0]) ** 2, dtype=np.float64)
         if sigma >= self.sigmas[-1]:
-            return self.values[-1].copy()
+            return np.array(self.values[-1], dtype=np.float64)
         i = int(np.searchsorted(self.sigmas, sigma, side="right")) - 1
         weight = np.log(sigma / self.sigmas[i]) / np.log(self.sigmas[i + 1] / self.sigmas[i])
-        return np.asarray(self.values[i] ** (1 - weight) * self.values[i + 1] ** weight)
+        return np.asarray(self.values[i] ** (1 - weight) * self.values[i + 1] ** weight, dtype=np.float64)
 
     def mean(self, sigma: float) -> float:
         """Return r^2, the mean squared error of a value of the image."""
@@ -147,7 +147,7 @@ class ErrorSpectrum:
         values = np.empty((len(levels_), *samples.shape[1:]))
         for level, sigma in enumerate(levels_):
             generator, total = seeded(seed, level), torch.zeros(samples.shape[1:], dtype=torch.float64)
-            for clean in samples.split(batch or len(samples)):
+            for clean in torch.split(samples, batch or len(samples)):
                 noise = torch.randn(clean.shape, generator=generator, dtype=torch.float32).to(clean)
                 error = clean - _answer(denoiser, clean + float(sigma) * noise, float(sigma))
                 total += (basis.forward(error).double() ** 2).sum(0).cpu()

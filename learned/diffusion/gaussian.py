@@ -75,7 +75,8 @@ class GaussianPrior:
         spectrum, mean = self.on(x)
         centred = x - mean
         gain = torch.ones_like(spectrum) if sigma == 0 else spectrum / (spectrum + sigma**2)
-        return mean + self.basis.inverse(self.basis.forward(centred) * gain)
+        denoised: Tensor = mean + self.basis.inverse(self.basis.forward(centred) * gain)
+        return denoised
 
     def sample(
         self, count: int, seed: int = 0, *, first: int = 0, dtype: torch.dtype = torch.float64,
@@ -101,7 +102,8 @@ class GaussianPrior:
         variance = spectrum + sigma**2
         coefficients = self.basis.forward(x - mean)
         axes = tuple(range(1, x.ndim))
-        return -0.5 * (coefficients**2 / variance).sum(axes) - 0.5 * variance.log().sum()
+        density: Tensor = -0.5 * (coefficients**2 / variance).sum(axes) - 0.5 * variance.log().sum()
+        return density
 
     def on(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the spectrum and the mean in the precision and on the device of x."""

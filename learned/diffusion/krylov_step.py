@@ -53,6 +53,9 @@ class KrylovStep:
     iterate is 0. These are the same iterates, and d lies in K_M(A^H A, r_0), within the range of A^H, to rounding. A
     step costs one product with each of A and A^H for r_0, and one more with each for every iteration.
 
+    Solved out, the noiseless step is DDNM's (`NullSpaceStep`): its few iterations are a regulariser, and more of them
+    can lose accuracy where the data are noisy. For a mask, A^H A is a projector and one iteration solves the system.
+
     References
     ----------
     H. Chung, S. Lee, J. C. Ye, Decomposed diffusion sampler for accelerating large-scale inverse problems, ICLR (2024),

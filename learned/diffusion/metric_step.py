@@ -145,13 +145,22 @@ class MetricStep:
             return x_hat + self._by_factors(residual, sigma_t)
         return x_hat + self._by_cg(residual, sigma_t)
 
+    def prepare(self, like: Tensor) -> None:
+        """Make the rows of A that exact solves need, on the device of `like`; the first step would do it."""
+        if self.exact and self._values is None:
+            self._dense_rows(like)
+
+    def forget(self) -> None:
+        """Drop what is kept of noise levels, such as factors; the rows of A stay."""
+        self._cache.clear()
+
     def deviations(self, sigma_t: float, like: Tensor) -> Tensor:
         """Return Sigma_t^(1/2) in the basis, (*shape), as the precision and device of `like` have it."""
         key = ("deviations", float(sigma_t), like.dtype, like.device)
         return self._kept(key, lambda: (_like(np.sqrt(self.spectrum(sigma_t)), like),))[0]
 
     def _in_the_basis(self, x_hat: Tensor, y: Tensor, sigma_t: float) -> Tensor:
-        """A diagonal in the basis: one number for each mode, and no application of A."""
+        """A diagonal in the basis: three transforms, counted as one product with A and one with A^H."""
         basis, d = self.spectrum.basis, len(self.spectrum.basis.shape)
 
         def gains() -> tuple[Tensor, ...]:
@@ -159,9 +168,14 @@ class MetricStep:
             gain = variances * values / (variances * values**2 + self.sigma_y**2)
             return _like(gain, x_hat), _like(values, x_hat)
 
-        gain, values = self._kept(("gains", float(sigma_t), x_hat.dtype, x_hat.device), gains)
-        data = basis.forward(y.reshape(*x_hat.shape[:-d], *basis.shape))
-        return x_hat + basis.inverse(gain * (data - values * basis.forward(x_hat)))
+        counted = self.applications
+        counted.forward += len(x_hat)
+        counted.adjoint += len(x_hat)
+        with counted.watch(x_hat.device):
+            gain, values = self._kept(("gains", float(sigma_t), x_hat.dtype, x_hat.device), gains)
+            data = basis.forward(y.reshape(*x_hat.shape[:-d], *basis.shape))
+            increment: Tensor = basis.inverse(gain * (data - values * basis.forward(x_hat)))
+        return x_hat + increment
 
     def _by_factors(self, residual: Tensor, sigma_t: float) -> Tensor:
         """Sigma A^H (A Sigma A^H + sigma_y^2 I)^-1 residual by a Cholesky factor in double precision."""
@@ -176,7 +190,8 @@ class MetricStep:
         (lower,) = self._kept(("factor", float(sigma_t), residual.device), factor)
         weights = torch.cholesky_solve(residual.double().T, lower).T
         coefficients = (weights @ rows).to(residual.dtype).reshape(-1, *self.spectrum.shape)
-        return basis.inverse(coefficients * self.deviations(sigma_t, residual) ** 2)
+        increment: Tensor = basis.inverse(coefficients * self.deviations(sigma_t, residual) ** 2)
+        return increment
 
     def _by_cg(self, residual: Tensor, sigma_t: float) -> Tensor:
         """The same by a fixed number of CG iterations on blocks (n, B)."""
@@ -197,7 +212,7 @@ class MetricStep:
         if self._rows is None or self._rows.device != like.device:
             started = time.perf_counter()
             m, blocks = self.A.shape[0], []
-            for unit in torch.eye(m, dtype=torch.float64, device=like.device).split(64):
+            for unit in torch.split(torch.eye(m, dtype=torch.float64, device=like.device), 64):
                 images: Tensor = (self.A.H @ unit.T).T
                 rows = self.spectrum.basis.forward(images.reshape(-1, *self.spectrum.shape))
                 blocks.append(rows.reshape(len(unit), -1))

@@ -143,7 +143,7 @@ def summary(
     """
     drawn, true = _checked(samples, truth)
     centre, spread = drawn.mean(axis=0), drawn.std(axis=0, ddof=1)
-    gaps = []
+    gaps: list[float | None] = []
     for found, exact in ((centre, mean), (spread, deviation)):
         if exact is None:
             gaps.append(None)

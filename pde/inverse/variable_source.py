@@ -51,11 +51,12 @@ class VariableGreen(ImageOperator):
 
     Notes
     -----
-    G is symmetric, so that one operator serves A and A^H of a measurement. To rtol the dot test is met to about rtol,
-    whatever the coefficient. A fixed number of cycles is another operator, sum_j (I - B A)^j B, j < cycles, close to
-    G by the contraction to that power but linear and, B being symmetric, its own adjoint to rounding. Blocks are solved
-    together. NumPy, torch on the CPU (through NumPy) and CUDA (multigrid there too) are accepted; arithmetic is
-    float64 and the result has the precision of the source. Gradients do not pass.
+    G is symmetric, so that one operator serves A and A^H of a measurement. Solves to rtol meet the dot test to about
+    rtol, and are linear to about that: with an rtol above 1e-9 tell `check_measurement` so. A fixed number of cycles is
+    another operator, sum_j (I - B A)^j B with j < cycles, as close to G as the contraction to that power, but linear
+    and, B being symmetric, its own adjoint to rounding. Blocks are solved together. NumPy, torch on the CPU (through
+    NumPy) and CUDA (multigrid there too) are accepted; arithmetic is float64 and the result has the precision of the
+    source. Gradients do not pass.
 
     References
     ----------

@@ -32,6 +32,11 @@ COMMANDS = {
     "koopman-ks": ("koopman_ks", "forecasts of the Kuramoto-Sivashinsky equation by linear models"),
     "initial-guess": ("initial_guess", "first guesses for the pressure systems of a flow: iterations that each saves"),
     "koopman-wake": ("koopman_wake", "Koopman models of a cylinder's wake: spectra, modes, forecasts (extra fem)"),
+    "inverse-source": (
+        "inverse_source",
+        "diffusion samplers beside the exact posterior: sources from sensors (extra learned)",
+    ),
+    "inverse-heat": ("inverse_heat", "backward heat: diffusion samplers beside the exact posterior (extra learned)"),
     "dds-mri": ("dds_mri", "accelerated MRI with a diffusion prior: DDS, its peers and ours (extra imaging)"),
     "dds-ct": ("dds_ct", "CT of few views with a diffusion prior: DDS, its peers and ours (extra imaging)"),
     "warmup": ("warmup", "compile the kernels once, so that later runs start at once"),

@@ -177,8 +177,16 @@ def test_chunks_and_batches_change_no_sample(chunk: int) -> None:
     y = torch.as_tensor(np.random.default_rng(0).standard_normal((5, M)))
     step = KrylovStep(torch.as_tensor(A), gamma=GAMMA, iterations=2)
     whole = dds(denoiser, step, y, shape=(N,), seed=1)
-    chunked = dds(counting, step, y, shape=(N,), seed=1, chunk=chunk)
-    assert max(sizes) == chunk
+    blocks: list[int] = []
+
+    class Noting(KrylovStep):
+        def __call__(self, x_hat: Tensor, y: Tensor, sigma_t: float) -> Tensor:
+            blocks.append(len(x_hat))
+            return super().__call__(x_hat, y, sigma_t)
+
+    noting = Noting(torch.as_tensor(A), gamma=GAMMA, iterations=2)
+    chunked = dds(counting, noting, y, shape=(N,), seed=1, chunk=chunk)
+    assert max(sizes) == max(blocks) == chunk
     assert torch.allclose(chunked.x, whole.x, atol=1e-10)
     assert chunked.applications == whole.applications
     alone = dds(denoiser, step, y[3:4], shape=(N,), seed=1, first=3)

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch")
-
-from conjugo.learned.diffusion.error_spectrum import ErrorSpectrum, Rings, calibrated, levels  # noqa: E402
-from conjugo.learned.diffusion.gaussian import GaussianPrior  # noqa: E402
-from conjugo.pde.inverse.bases import CosineBasis  # noqa: E402
-from conjugo.pde.inverse.problem import field_spectrum  # noqa: E402
+from conjugo.learned.diffusion.error_spectrum import ErrorSpectrum, Rings, calibrated, levels
+from conjugo.learned.diffusion.gaussian import GaussianPrior
+from conjugo.pde.inverse.bases import CosineBasis
+from conjugo.pde.inverse.problem import field_spectrum
 
 BASIS = CosineBasis((32, 32))
 PRIOR = GaussianPrior(field_spectrum(BASIS, zero_mean=False), BASIS)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch")
-
-from conjugo.learned.diffusion.gaussian import GaussianPrior  # noqa: E402
-from conjugo.pde.inverse.bases import CosineBasis  # noqa: E402
-from conjugo.pde.inverse.bayes import GaussianPosterior  # noqa: E402
-from conjugo.pde.inverse.problem import field_spectrum  # noqa: E402
-from conjugo.pde.inverse.sensors import Sensors  # noqa: E402
+from conjugo.learned.diffusion.gaussian import GaussianPrior
+from conjugo.pde.inverse.bases import CosineBasis
+from conjugo.pde.inverse.bayes import GaussianPosterior
+from conjugo.pde.inverse.problem import field_spectrum
+from conjugo.pde.inverse.sensors import Sensors
 
 BASIS = CosineBasis((6, 8))
 SPECTRUM = field_spectrum(BASIS, zero_mean=False)

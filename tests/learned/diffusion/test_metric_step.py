@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch")
-
-from conjugo.learned.diffusion.dds import dds  # noqa: E402
-from conjugo.learned.diffusion.error_spectrum import ErrorSpectrum, calibrated, levels  # noqa: E402
-from conjugo.learned.diffusion.exact_step import SensorStep  # noqa: E402
-from conjugo.learned.diffusion.gaussian import GaussianPrior  # noqa: E402
-from conjugo.learned.diffusion.metric_step import MetricStep, Whitened  # noqa: E402
-from conjugo.learned.diffusion.perturbed_step import PerturbedStep  # noqa: E402
-from conjugo.learned.diffusion.quiet import Quiet  # noqa: E402
-from conjugo.learned.diffusion.schedule import VESchedule, VPSchedule  # noqa: E402
-from conjugo.pde.inverse.bases import CosineBasis  # noqa: E402
-from conjugo.pde.inverse.bayes import GaussianPosterior  # noqa: E402
-from conjugo.pde.inverse.heat import BackwardHeat  # noqa: E402
-from conjugo.pde.inverse.problem import (  # noqa: E402
+from conjugo.learned.diffusion.dds import dds
+from conjugo.learned.diffusion.error_spectrum import ErrorSpectrum, calibrated, levels
+from conjugo.learned.diffusion.exact_step import SensorStep
+from conjugo.learned.diffusion.gaussian import GaussianPrior
+from conjugo.learned.diffusion.metric_step import MetricStep, Whitened
+from conjugo.learned.diffusion.perturbed_step import PerturbedStep
+from conjugo.learned.diffusion.quiet import Quiet
+from conjugo.learned.diffusion.schedule import VESchedule, VPSchedule
+from conjugo.pde.inverse.bases import CosineBasis
+from conjugo.pde.inverse.bayes import GaussianPosterior
+from conjugo.pde.inverse.heat import BackwardHeat
+from conjugo.pde.inverse.problem import (
     InverseProblem,
     heat_problem,
     sensor_problem,
     source_problem,
 )
-from conjugo.pde.inverse.sensors import Sensors  # noqa: E402
+from conjugo.pde.inverse.sensors import Sensors
 
 LEVELS = levels()
 
@@ -93,6 +92,7 @@ def test_the_flow_from_the_centre_ends_at_the_posterior_mean() -> None:
     prior, spectrum = prior_and_spectrum(problem)
     step = MetricStep(problem.A, spectrum, problem.sigma)
     mean = problem.posterior().mean
+    assert problem.truth is not None
     for schedule in (VPSchedule(), VESchedule(0.01, 1000.0)):
         result = dds(prior, step, problem.y.T, shape=(24, 24), schedule=Quiet(schedule), eta=0.0, noise="conditional",
                      evaluations=19, dtype=torch.float64)  # fmt: skip

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch")
-
-from conjugo.learned.diffusion.gaussian import GaussianPrior  # noqa: E402
-from conjugo.learned.diffusion.mixture import GaussianMixture  # noqa: E402
-from conjugo.pde.inverse.bases import CosineBasis  # noqa: E402
-from conjugo.pde.inverse.problem import field_spectrum  # noqa: E402
-from conjugo.pde.inverse.sensors import Sensors  # noqa: E402
+from conjugo.learned.diffusion.gaussian import GaussianPrior
+from conjugo.learned.diffusion.mixture import GaussianMixture
+from conjugo.pde.inverse.bases import CosineBasis
+from conjugo.pde.inverse.problem import field_spectrum
+from conjugo.pde.inverse.sensors import Sensors
 
 BASIS = CosineBasis((4, 4))
 ROUGH = GaussianPrior(field_spectrum(BASIS, 1.5, 8.0, zero_mean=False), BASIS, mean=-0.5)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-pytest.importorskip("torch")
-
 from conjugo.learned.diffusion.quality import coverage, spread_error, summary
 from conjugo.pde.inverse.problem import sensor_problem
 

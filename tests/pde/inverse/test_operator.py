@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -155,3 +157,8 @@ def test_the_normal_operator_equals_its_matrix_and_counts() -> None:
 
 def test_the_adjoint_type_is_named() -> None:
     assert isinstance(Sensors((3, 3), [1]).H, Adjoint)
+
+
+def test_torch_is_not_imported() -> None:
+    script = "import sys, conjugo.pde.inverse; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

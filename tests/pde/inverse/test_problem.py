@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
@@ -102,6 +104,21 @@ def test_data_variance_equals_the_dense_trace() -> None:
         dense = A @ phi.T
         expected = np.sum(dense**2 * spectrum.ravel()) / len(dense)
         assert np.isclose(data_variance(A, spectrum, basis), expected, rtol=1e-10)
+
+
+@pytest.mark.slow
+def test_500_sensors_on_128_cells_take_seconds_and_200_megabytes() -> None:
+    problem = joint_problem(sigma=1e-3)
+    tracemalloc.start()
+    started = time.perf_counter()
+    posterior = problem.posterior()
+    assert posterior.relative_error() < 0.1
+    assert posterior.standard_deviation.shape == (128**2,)
+    assert posterior.samples(32).shape == (32, 128**2, 1)
+    seconds, (_, peak) = time.perf_counter() - started, tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert seconds < 30  # 1.6 on one idle core
+    assert peak < 200e6
 
 
 @pytest.mark.slow
