@@ -47,7 +47,7 @@ class Config:
     volume_tv: bool = False
     """Reconstruct a stack of neighbouring slices too, with total variation across them (the published 3-D variant)."""
     tuning: Path | None = None
-    """tuning.json of an earlier run with the same options: nothing is tuned then."""
+    """tuning.json of an earlier run with the same options: what it chose is not tuned again."""
     device: str = "cpu"
     """cpu or cuda."""
     seed: int = 0

@@ -51,7 +51,7 @@ class Config:
     samples: int = 19
     """Samples of a slice where the spread is judged; 0 leaves that out."""
     tuning: Path | None = None
-    """tuning.json of an earlier run with the same options: nothing is tuned then."""
+    """tuning.json of an earlier run with the same options: what it chose is not tuned again."""
     device: str = "cpu"
     """cpu or cuda."""
     seed: int = 0

@@ -143,7 +143,7 @@ def sampler(
         )  # fmt: skip
         return Reconstruction(result.x, result.evaluations, 0, result.applications, result.seconds)
 
-    return Method(name, run, budgets, {**grid, "eta": ETAS, "split": SPLITS}, family)
+    return Method(name, run, budgets, {**grid, "start": tuple(SCHEDULES), "eta": ETAS, "split": SPLITS}, family)
 
 
 def published(scene: Scene, budgets: tuple[int, ...], *, dense: bool) -> Method:
@@ -180,7 +180,7 @@ def ddnm(scene: Scene, budgets: tuple[int, ...], *, dense: bool) -> Method:
 def isotropic(scene: Scene, budgets: tuple[int, ...], *, dense: bool) -> Method:
     """DDS with gamma_t = r_t^2 / sigma_y^2 and the noise split of ours: what the calibration alone brings."""
     gamma = calibrated(scene.spectrum, scene.sigma)
-    noises = {"noise": ("conditional", "unconditional"), "start": ("noise", "quiet")}
+    noises = {"noise": ("conditional", "unconditional")}
     if dense:
         like = scene.test.y[:1].double()
         return sampler("calibrated", scene, lambda: SensorStep(scene.A, gamma, like=like), budgets, noises, OURS)
@@ -190,7 +190,7 @@ def isotropic(scene: Scene, budgets: tuple[int, ...], *, dense: bool) -> Method:
 
 def metric(scene: Scene, budgets: tuple[int, ...], *, dense: bool) -> Method:
     """The step in the metric of the measured error spectrum."""
-    noises = {"noise": ("conditional", "unconditional"), "start": ("noise", "quiet")}
+    noises = {"noise": ("conditional", "unconditional")}
 
     def step(iterations: int = 1) -> DataStep:
         return MetricStep(scene.A, scene.spectrum, scene.sigma, iterations=iterations, cache_bytes=CACHE_BYTES)

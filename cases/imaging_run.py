@@ -47,7 +47,7 @@ def compare(
     facts : dict
         What the settings depend on: kept beside them, and checked where `tuning` is read.
     tuning : Path, optional
-        tuning.json of an earlier run: nothing is tuned then.
+        tuning.json of an earlier run, also of one that was cut short: what it chose is not tuned again.
     samples : int
         Of a slice, where the spread is judged; 0 leaves that out.
     seed : int
@@ -59,10 +59,9 @@ def compare(
     """
     contenders = methods(scene, fast=fast)
     judge = Judge(scene)
-    if tuning is None:
-        choices = tune(contenders, Tuner(scene.validation, judge.mean_psnr, seed))
-    else:
-        choices = read(tuning, contenders, facts)
+    known = {} if tuning is None else read(tuning, contenders, facts)
+    tuner = Tuner(scene.validation, judge.mean_psnr, seed)
+    choices = tune(contenders, tuner, known, lambda found: write(found, run.folder / "tuning.json", facts))
     write(choices, run.folder / "tuning.json", facts)
     scene.spectrum.save(run.folder / "spectrum.npz")
     rows = race(scene, contenders, choices, judge, seed=seed + 1)

@@ -16,6 +16,8 @@ from conjugo.cases.runs import as_json
 from conjugo.learned.diffusion.imaging.peers import Method
 
 type Score = Callable[[Tensor, Tensor], float]
+type Choices = dict[tuple[str, int], Choice]
+type Keep = Callable[[Choices], None]
 
 LONGEST = 19
 """Longer runs of a method choose again only how much of the noise is fresh; all else is kept from the shorter run."""
@@ -83,13 +85,27 @@ class Tuner:
         return self.seen[key]
 
 
-def tune(methods: Sequence[Method], tuner: Tuner) -> dict[tuple[str, int], Choice]:
-    """Choose settings for every method and number of steps; a longer run starts from what a shorter one chose."""
-    choices: dict[tuple[str, int], Choice] = {}
+def tune(methods: Sequence[Method], tuner: Tuner, known: Choices | None = None, keep: Keep | None = None) -> Choices:
+    """Choose settings for every method and number of steps; a longer run starts from what a shorter one chose.
+
+    Parameters
+    ----------
+    methods : sequence of Method
+        To tune.
+    tuner : Tuner
+        Which chooses.
+    known : dict, optional
+        Choices of an earlier run, which are taken as they are.
+    keep : callable, optional
+        Called with the choices after each.
+    """
+    choices: Choices = dict(known or {})
     work = [(method, steps) for method in methods for steps in method.budgets]
     with tqdm(work, desc="tuning", unit="run") as bar:
         for method, steps in bar:
             bar.set_postfix_str(f"{method.name}, {steps}" if steps else method.name)
+            if (method.name, steps) in choices:
+                continue
             shorter = [choices[method.name, other] for other in method.budgets if (method.name, other) in choices]
             if not method.grid:
                 choices[method.name, steps] = Choice({}, tuner.value(method, steps, {}))
@@ -97,10 +113,12 @@ def tune(methods: Sequence[Method], tuner: Tuner) -> dict[tuple[str, int], Choic
                 choices[method.name, steps] = Choice(shorter[-1].settings, shorter[-1].score)
             else:
                 choices[method.name, steps] = tuner(method, steps, shorter[-1].settings if shorter else None)
+            if keep is not None:
+                keep(choices)
     return choices
 
 
-def write(choices: dict[tuple[str, int], Choice], path: Path, facts: dict[str, Any]) -> None:
+def write(choices: Choices, path: Path, facts: dict[str, Any]) -> None:
     """Keep the choices, and what they were made for."""
     rows = [
         {"method": name, "steps": steps, "settings": choice.settings, "validation": choice.score, "tried": choice.tried}
@@ -111,13 +129,17 @@ def write(choices: dict[tuple[str, int], Choice], path: Path, facts: dict[str, A
     beside.replace(path)
 
 
-def read(path: Path, methods: Sequence[Method], facts: dict[str, Any]) -> dict[tuple[str, int], Choice]:
+def read(path: Path, methods: Sequence[Method], facts: dict[str, Any]) -> Choices:
     """Read choices that an earlier run made.
 
     Raises
     ------
     ValueError
-        If the file is no such record, was made for another problem, or misses a method.
+        If the file is no such record, was made for another problem, or chose what is no choice now.
+
+    Notes
+    -----
+    Methods that the file misses, or that had other settings to choose then, are left out: they are to be tuned.
     """
     try:
         record = json.loads(path.read_text())
@@ -131,8 +153,8 @@ def read(path: Path, methods: Sequence[Method], facts: dict[str, Any]) -> dict[t
     for method in methods:
         for steps in method.budgets:
             row = rows.get((method.name, steps))
-            if row is None:
-                raise ValueError(f"{path} has no settings for {method.name} with {steps} steps: leave out --tuning")
+            if row is None or set(row["settings"]) != set(method.grid):
+                continue
             settings = {name: _among(method.grid[name], value) for name, value in row["settings"].items()}
             choices[method.name, steps] = Choice(settings, float(row["validation"]), int(row["tried"]))
     return choices

@@ -93,8 +93,12 @@ def test_the_tuner_finds_the_best_and_remembers(scene: Scene, tmp_path: Path) ->
     assert read(path, [method], {"case": "toy", "shape": (1, 2)}) == choices
     with pytest.raises(ValueError, match="was tuned for"):
         read(path, [method], {"case": "other"})
-    with pytest.raises(ValueError, match="has no settings for other"):
-        read(path, [replace(method, name="other")], {"case": "toy", "shape": (1, 2)})
+    other = replace(method, name="other")  # the file misses it, and it is tuned
+    calls.clear()
+    again = tune([method, other], Tuner(scene.validation, lambda x, truth: float(x)), read(
+        path, [method, other], {"case": "toy", "shape": (1, 2)}))  # fmt: skip
+    assert again["other", 19].settings == choices["toy", 19].settings
+    assert len(calls) == again["other", 19].tried + again["other", 49].tried
     with pytest.raises(ValueError, match="holds no tuned settings"):
         read(tmp_path / "absent.json", [method], {})
     broken = Method(
