@@ -116,7 +116,7 @@ def linear_bayes(scene: Scene) -> Method:
 
 def sampler(
     name: str, scene: Scene, step: Callable[..., DataStep], budgets: tuple[int, ...], grid: dict[str, tuple[Any, ...]],
-    family: str,
+    family: str, starts: tuple[str, ...] = ("noise", "quiet"),
 ) -> Method:  # fmt: skip
     """DDS with a data step that `step(**settings)` makes; steps are kept, with what they have factorised."""
     kept: dict[tuple[Any, ...], DataStep] = {}
@@ -143,7 +143,7 @@ def sampler(
         )  # fmt: skip
         return Reconstruction(result.x, result.evaluations, 0, result.applications, result.seconds)
 
-    return Method(name, run, budgets, {**grid, "start": tuple(SCHEDULES), "eta": ETAS, "split": SPLITS}, family)
+    return Method(name, run, budgets, {**grid, "start": starts, "eta": ETAS, "split": SPLITS}, family)
 
 
 def published(scene: Scene, budgets: tuple[int, ...], *, dense: bool) -> Method:
@@ -173,8 +173,9 @@ def ddnm(scene: Scene, budgets: tuple[int, ...], *, dense: bool) -> Method:
     if dense:
         like = scene.test.y[:1].double()
         return sampler("DDNM", scene, lambda rcond: NullSpaceStep(scene.A, rcond=rcond, like=like), budgets,
-                       {"rcond": (1e-2, 1e-3, 1e-1, 1e-6)}, "DDS")  # fmt: skip
-    return sampler("DDNM", scene, lambda: KrylovStep(scene.A, iterations=50, noiseless=True), budgets, {}, "DDS")
+                       {"rcond": (1e-2, 1e-3, 1e-1, 1e-6)}, "DDS", ("noise",))  # fmt: skip
+    return sampler("DDNM", scene, lambda: KrylovStep(scene.A, iterations=50, noiseless=True), budgets, {}, "DDS",
+                   ("noise",))  # fmt: skip
 
 
 def isotropic(scene: Scene, budgets: tuple[int, ...], *, dense: bool) -> Method:

@@ -41,7 +41,7 @@ def reconstructions(scene: Scene, rows: Sequence[Row], spreads: Sequence[Quality
     axes: Any = figure.subplots(4, per_row)
     truth = picture(scene.magnitude(scene.test.truth)[index])
     errors = [picture(scene.magnitude(row.x)[index]) - truth for row in rows]
-    top = float(np.quantile(np.abs(np.stack([e for e in errors if np.all(np.isfinite(e))])), 0.99))
+    top = float(np.median([np.quantile(np.abs(e), 0.995) for e in errors if np.all(np.isfinite(e))]))
     cells = [(block, column) for block in (0, 2) for column in range(per_row)]
     for block, column in cells:
         axes[block, column].set_axis_off()
@@ -101,7 +101,10 @@ def costs(rows: Sequence[Row]) -> Figure:
             ax.spines[["top", "right"]].set_visible(False)
             ax.grid(True, linewidth=0.4, color="0.88")
             ax.set_axisbelow(True)
-    counts = sorted({row.evaluations for row in rows if row.evaluations})
+    counts: list[int] = []
+    for count in sorted({row.evaluations for row in rows if row.evaluations}):
+        if not counts or count > 1.1 * counts[-1]:
+            counts.append(count)
     for ax in axes[:, 0]:
         ax.set_xticks(counts, [str(count) for count in counts])
         ax.xaxis.set_minor_locator(NullLocator())

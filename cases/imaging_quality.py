@@ -66,8 +66,8 @@ def sample_slices(
 
     Notes
     -----
-    Pixels in which neither the truth nor the samples' mean exceeds one hundredth are left out: empty space is no
-    evidence. Levels beyond 1 - 2 / (count + 1), that of the least to the largest sample, are NaN.
+    Pixels whose truth is below one hundredth are left out: in empty space a magnitude with any spread lies above the
+    truth. Levels beyond 1 - 2 / (count + 1), that of the least to the largest sample, are NaN.
     """
     samples = []
     for i in slices:
@@ -76,7 +76,7 @@ def sample_slices(
     drawn = torch.stack(samples).double()
     truth = scene.magnitude(scene.test.truth[list(slices)]).double()
     mean, spread = drawn.mean(1), drawn.std(1)
-    shown = (truth > 0.01) | (mean > 0.01)
+    shown = truth > 0.01
     inside = drawn.movedim(1, 0)[:, shown].cpu().numpy()
     found = coverage(inside, truth[shown].cpu().numpy(), LEVELS)
     covered = np.array([found[level] if level <= 1 - 2 / (count + 1) + 1e-9 else np.nan for level in LEVELS])

@@ -161,12 +161,15 @@ class Duel:
         Labels; ours is empty where no run of ours was as fast.
     gain, error : float
         Mean difference over slices, and its standard error.
+    similarity : float
+        Mean difference in SSIM.
     """
 
     rival: str
     ours: str
     gain: float
     error: float
+    similarity: float
 
     @property
     def won(self) -> bool:
@@ -183,23 +186,29 @@ def duels(rows: Sequence[Row]) -> list[Duel]:
             continue
         fast = [row for row in mine if row.median <= rival.median]
         if not fast:
-            found.append(Duel(rival.label, "", float("nan"), float("nan")))
+            found.append(Duel(rival.label, "", float("nan"), float("nan"), float("nan")))
             continue
         best = max(fast, key=lambda row: float(row.psnr.mean()))
-        gain = best.psnr - rival.psnr
-        error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else 0.0
-        found.append(Duel(rival.label, best.label, float(gain.mean()), float(error)))
+        gain, error = paired(best.psnr, rival.psnr)
+        found.append(Duel(rival.label, best.label, gain, error, float((best.ssim - rival.ssim).mean())))
     return found
+
+
+def paired(ours: Values, theirs: Values) -> tuple[float, float]:
+    """Mean of the difference over slices, and its standard error."""
+    gain = ours - theirs
+    return float(gain.mean()), float(gain.std(ddof=1) / np.sqrt(len(gain))) if len(gain) > 1 else 0.0
 
 
 def duel_table(found: Sequence[Duel]) -> Table:
     """Tabulate the comparisons at equal seconds."""
-    result = Table(["rival", "ours, no slower", "PSNR more", "at least equal"])
+    result = Table(["rival", "ours, no slower", "PSNR more", "at least equal", "SSIM more"])
     for duel in found:
         if duel.ours:
-            result.add(duel.rival, duel.ours, f"{duel.gain:+.2f} +- {duel.error:.2f}", "yes" if duel.won else "NO")
+            result.add(duel.rival, duel.ours, f"{duel.gain:+.2f} +- {duel.error:.2f}", "yes" if duel.won else "NO",
+                       f"{duel.similarity:+.3f}")  # fmt: skip
         else:
-            result.add(duel.rival, "none is as fast", MISSING, "NO")
+            result.add(duel.rival, "none is as fast", MISSING, "NO", MISSING)
     return result
 
 
@@ -223,10 +232,26 @@ def verdicts(rows: Sequence[Row]) -> Iterator[str]:
         yield text + "."
     killed = any(not duel.won for duel in found if duel.rival.split()[0] in KILL)
     yield f"Kill test (ours beats tuned {', '.join(KILL)} at equal seconds): {'FAILED' if killed else 'passed'}."
+    behind = [duel.rival for duel in found if duel.similarity < 0]
+    yield "By SSIM the same runs of ours " + (f"LOSE to {', '.join(behind)}." if behind else "lose to none of them.")
+    yield from against_calibration(rows)
     numerics = [row for row in rows if not row.evaluations]
     best = max(numerics, key=lambda row: float(row.psnr.mean()))
     top = max((row for row in rows if row.evaluations), key=lambda row: float(row.psnr.mean()))
     yield (
-        f"Without a network the best is {best.label}, {best.psnr.mean():.2f} dB in {seconds(best.median)}; "
-        f"of all samplers {top.label}, {top.psnr.mean():.2f} dB in {seconds(top.median)}."
+        f"Without a network the best is {best.label}, {best.psnr.mean():.2f} dB and SSIM {best.ssim.mean():.3f} in "
+        f"{seconds(best.median)}; of all samplers {top.label}, {top.psnr.mean():.2f} dB and {top.ssim.mean():.3f} in "
+        f"{seconds(top.median)}."
     )
+
+
+def against_calibration(rows: Sequence[Row]) -> Iterator[str]:
+    """Say what the metric adds to a calibrated gamma, at equal evaluations."""
+    mine = {row.steps: row for row in rows if row.method == OURS}
+    gains = []
+    for row in rows:
+        if row.method == "calibrated" and row.steps in mine:
+            gain, error = paired(mine[row.steps].psnr, row.psnr)
+            gains.append(f"{gain:+.2f} +- {error:.2f} dB at {row.steps} evaluations")
+    if gains:
+        yield f"What the metric adds to the calibrated gamma alone: {', '.join(gains)}."
