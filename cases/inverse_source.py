@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from conjugo.cases.inverse_geometry import geometry_table
+from conjugo.cases.inverse_geometry import NOTE, geometry_table
 from conjugo.cases.inverse_methods import (
     FEW,
     GAMMAS,
@@ -105,7 +105,7 @@ def main(config: Config) -> Path:
         size = 128 if config.size == 64 else config.size
         sensors = 500 if config.sensors == 125 else config.sensors
         table, facts = geometry_table(size, sensors, config.evaluations[:2], config.count, config.seed)
-        text = table.text()
+        text = table.text() + "\n" + NOTE.format(count=config.count)
         print(f"\n{text}\n")
         run.page(text)
         run.result({"converged": True, "rows": facts})

@@ -49,7 +49,7 @@ def test_other_priors_and_media(options: dict[str, object], tmp_path: Path) -> N
 
 def test_the_geometry(tmp_path: Path) -> None:
     table, facts = geometry_table(16, 30, (3, 4), 6, 0)
-    assert len(facts) == 2 * len(PUBLISHED) == len(table.rows) - 1
+    assert len(facts) == 2 * len(PUBLISHED) == len(table.rows)
     for row in facts:
         assert row["bayes"] == pytest.approx(row["expected"], rel=0.5)  # of six truths
         assert row["mean"][-1] < 1.35 * row["bayes"]
