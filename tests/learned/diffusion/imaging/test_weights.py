@@ -1,4 +1,4 @@
-"""The shipped denoisers on images that they never saw: better than the linear one, close to the exact one."""
+"""The shipped denoisers on images that they never saw: better than the linear one."""
 
 from __future__ import annotations
 
@@ -14,16 +14,6 @@ from conjugo.learned.diffusion.imaging.batches import denoising_errors
 from conjugo.learned.training import load_model, weights_path
 
 
-def test_the_source_prior_is_close_to_the_exact_denoiser() -> None:
-    images = images_of("source", size=64, batch=1, seed=11)
-    model: Any = load_model(weights_path("diffusion_source"))
-    levels = (0.1, 0.5, 1.0, 3.0)
-    found = denoising_errors(model, images.test[:8], levels=levels)
-    exact = denoising_errors(images.linear, images.test[:8], levels=levels)
-    for level in levels:
-        assert 1 < found[level] / exact[level] < 1.2
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("level", [0.01, 0.1, 0.5, 3.0])
 def test_the_mri_prior_beats_the_wiener_filter_on_another_head(level: float) -> None:
@@ -37,7 +27,7 @@ def test_the_mri_prior_beats_the_wiener_filter_on_another_head(level: float) -> 
 
 
 def test_they_are_of_the_stated_kinds() -> None:
-    for name, channels in (("mri", 2), ("ct", 1), ("source", 1)):
+    for name, channels in (("mri", 2), ("ct", 1)):
         model: Any = load_model(weights_path(f"diffusion_{name}"))
         assert (model.config.size, model.config.channels, model.config.patch) == (64, channels, 2)
         with torch.no_grad():
