@@ -37,6 +37,8 @@ COMMANDS = {
         "diffusion samplers beside the exact posterior: sources from sensors (extra learned)",
     ),
     "inverse-heat": ("inverse_heat", "backward heat: diffusion samplers beside the exact posterior (extra learned)"),
+    "dds-mri": ("dds_mri", "accelerated MRI with a diffusion prior: DDS, its peers and ours (extra imaging)"),
+    "dds-ct": ("dds_ct", "CT of few views with a diffusion prior: DDS, its peers and ours (extra imaging)"),
     "warmup": ("warmup", "compile the kernels once, so that later runs start at once"),
 }
 """Sub-command: its module in `conjugo.cases`, and a line of help; `train` has modules of its own in `TRAINING`."""

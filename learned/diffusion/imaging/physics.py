@@ -231,7 +231,7 @@ def _real(data: Tensor) -> Tensor:
 
 
 def _tensor(x: Array) -> Tensor:
-    return torch.as_tensor(np.ascontiguousarray(x)) if isinstance(x, np.ndarray) else x.contiguous()
+    return torch.as_tensor(np.require(x, requirements=["C", "W"])) if isinstance(x, np.ndarray) else x.contiguous()
 
 
 def _like(result: Tensor, given: Array) -> Array:
