@@ -20,7 +20,7 @@ from conjugo.cases.imaging_tuning import Choice
 from conjugo.cases.table import MISSING, Table, seconds
 from conjugo.learned.diffusion.imaging.peers import Method, Reconstruction
 
-KILL = ("DDS", "PiGDM", "MomentMatching")
+KILL = ("DDS", "DDS+", "PiGDM", "MomentMatching")
 """Samplers that ours must beat at equal seconds, or it is not worth having."""
 
 type Values = NDArray[np.float64]
@@ -177,9 +177,9 @@ class Duel:
         return bool(self.ours) and self.gain >= 0
 
 
-def duels(rows: Sequence[Row]) -> list[Duel]:
-    """Compare ours with every sampler at no more than its seconds."""
-    mine = [row for row in rows if row.method == OURS]
+def duels(rows: Sequence[Row], name: str = OURS) -> list[Duel]:
+    """Compare a method of ours with every other sampler at no more than its seconds."""
+    mine = [row for row in rows if row.method == name]
     found = []
     for rival in rows:
         if rival.family == OURS or not rival.evaluations:
@@ -235,6 +235,7 @@ def verdicts(rows: Sequence[Row]) -> Iterator[str]:
     behind = [duel.rival for duel in found if duel.similarity < 0]
     yield "By SSIM the same runs of ours " + (f"LOSE to {', '.join(behind)}." if behind else "lose to none of them.")
     yield from against_calibration(rows)
+    yield from calibration_alone(rows)
     numerics = [row for row in rows if not row.evaluations]
     best = max(numerics, key=lambda row: float(row.psnr.mean()))
     top = max((row for row in rows if row.evaluations), key=lambda row: float(row.psnr.mean()))
@@ -255,3 +256,13 @@ def against_calibration(rows: Sequence[Row]) -> Iterator[str]:
             gains.append(f"{gain:+.2f} +- {error:.2f} dB at {row.steps} evaluations")
     if gains:
         yield f"What the metric adds to the calibrated gamma alone: {', '.join(gains)}."
+
+
+def calibration_alone(rows: Sequence[Row]) -> Iterator[str]:
+    """Say how the calibrated gamma without the metric stands against the samplers of the kill test."""
+    found = [duel for duel in duels(rows, "calibrated") if duel.rival.split()[0] in KILL]
+    if found:
+        told = [
+            f"{duel.gain:+.2f} dB against {duel.rival}" if duel.ours else f"slower than {duel.rival}" for duel in found
+        ]
+        yield f"The calibrated gamma without the metric, at equal seconds: {', '.join(told)}."

@@ -49,7 +49,8 @@ def test_the_case_ends_and_its_settings_can_be_used_again(tmp_path: Path, capsys
     assert facts["converged"]
     rows = {(row["method"], row["steps"]): row for row in facts["rows"]}
     assert {name for name, _ in rows} == {
-        "FBP", "TV", "linear Bayes", "DPS", "DiffPIR", "PiGDM", "MomentMatching", "DDNM", "DDS", "calibrated", "ours",
+        "FBP", "TV", "linear Bayes", "DPS", "DiffPIR", "PiGDM", "MomentMatching", "DDNM", "DDS", "DDS+", "calibrated",
+        "ours",
     }  # fmt: skip
     assert rows["DDS", 4]["evaluations"] == rows["ours", 4]["evaluations"] == rows["PiGDM", 4]["backward"] == 4
     # the prior is Gaussian and so is the noise: no method beats the linear one by much
