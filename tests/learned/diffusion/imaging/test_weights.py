@@ -27,7 +27,7 @@ def test_the_mri_prior_beats_the_wiener_filter_on_another_head(level: float) -> 
 
 
 def test_they_are_of_the_stated_kinds() -> None:
-    for name, channels in (("mri", 2), ("ct", 1)):
+    for name, channels in (("mri", 2), ("ct", 1), ("source", 1)):
         model: Any = load_model(weights_path(f"diffusion_{name}"))
         assert (model.config.size, model.config.channels, model.config.patch) == (64, channels, 2)
         with torch.no_grad():
