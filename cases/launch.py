@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -95,3 +96,29 @@ def launch[Config](
         print(f"{name}: interrupted; {folder} holds what was reached", file=sys.stderr)
         return INTERRUPTED
     return CONVERGED if facts.get("converged", True) else NOT_CONVERGED
+
+
+def training_command(name: str, argv: Sequence[str] | None = None) -> str:
+    """Return the command that trains a model again, for its card: what was asked for, less where files were kept.
+
+    Parameters
+    ----------
+    name : str
+        Of the model in `conjugo train NAME`.
+    argv : sequence of str, optional
+        Default those of this process, started as `conjugo train NAME ...` or as the case's own script.
+
+    Examples
+    --------
+    >>> training_command("dcdm", ["conjugo", "train", "dcdm", "--steps", "9", "--out", "here", "--folder=there"])
+    'conjugo train dcdm --steps 9'
+    """
+    words = list(sys.argv if argv is None else argv)
+    rest = words[3:] if words[1:3] == ["train", name] else words[1:]
+    places = {"--out", "--checkpoint", "--folder"}
+    kept = [
+        word
+        for before, word in zip(["", *rest], rest, strict=False)
+        if word.split("=")[0] not in places and before not in places
+    ]
+    return shlex.join(["conjugo", "train", name, *kept])

@@ -5,8 +5,6 @@ conjugo train basis --dimension 2
 
 from __future__ import annotations
 
-import shlex
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
-from conjugo.cases.launch import launch
+from conjugo.cases.launch import launch, training_command
 from conjugo.cases.runs import Run
 from conjugo.cases.table import Table, seconds
 from conjugo.learned.preconditioners.block_net import BlockNet, BlockNetConfig, Proposer
@@ -138,7 +136,7 @@ def card(
         data=f"Blocks of {config.problems} random problems ({', '.join(HEADROOM)}; contrasts 10 to 1e6). Scores: "
         f"median and worst iterations to 1e-6 on {2 * len(TESTED)} unseen problems ({', '.join(TESTED)}; contrast 1e5, "
         f"grid {' x '.join(map(str, shape))}), with random vectors beside it.",
-        command=shlex.join(["conjugo", "train", "basis", *sys.argv[1:]]),
+        command=training_command("basis"),
         seed=config.seed,
         seconds=history.seconds,
         device=config.device,

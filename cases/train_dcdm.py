@@ -6,8 +6,6 @@ conjugo train dcdm --dimension 3 --size 64 --network published --device cuda --p
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from conjugo.cases.launch import launch
+from conjugo.cases.launch import launch, training_command
 from conjugo.cases.runs import Run
 from conjugo.cases.table import Table, seconds
 from conjugo.cases.training_curve import training_curve
@@ -233,7 +231,7 @@ def card(
         data=f"Trained on {config.data} residuals on {config.size}^{config.dimension} grids ({walls}), "
         f"replayed over {config.replay} solver steps; {config.loss} loss. Scores: median iterations to "
         f"{config.rtol:.0e} on {config.problems} unseen problems a row.",
-        command=shlex.join(["conjugo", "train", "dcdm", *sys.argv[1:]]),
+        command=training_command("dcdm"),
         seed=config.seed,
         seconds=history.seconds,
         device=name,

@@ -6,9 +6,7 @@ conjugo train diffusion --problem ct --volume Cranium.inv3 --reduced
 
 from __future__ import annotations
 
-import shlex
 import shutil
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +15,7 @@ import torch
 from torch import nn
 
 from conjugo.cases.diffusion_recipes import SETTINGS, Images, Size, images_of, rms
-from conjugo.cases.launch import launch
+from conjugo.cases.launch import launch, training_command
 from conjugo.cases.runs import Run
 from conjugo.cases.table import Table, significant
 from conjugo.cases.training_curve import training_curve
@@ -249,7 +247,7 @@ def card(
         summary=f"A denoiser D(x, sigma) of {CONTENTS[config.problem]}, {size} x {size} pixels: a diffusion prior.",
         data=f"Images: {images.name}. {steps} steps of {config.batch}, {config.precision}, "
         f"ln(sigma) ~ N(-1.2, 1.8^2), weights averaged with decay {config.ema:g}.{SOURCES[config.problem]}",
-        command=command(sys.argv),
+        command=training_command("diffusion"),
         seed=config.seed,
         seconds=history.seconds,
         device=str(facts_of(config, images, history, device)["trained_on"]),
@@ -257,23 +255,6 @@ def card(
         scores=rows,
         limits=limits,
     )
-
-
-def command(argv: list[str]) -> str:
-    """Return the command that trains these weights again: what was asked for, less where files were kept.
-
-    Examples
-    --------
-    >>> command(["conjugo", "train", "diffusion", "--problem", "ct", "--out", "here", "--half"])
-    'conjugo train diffusion --problem ct --half'
-    """
-    rest = argv[3:] if argv[1:3] == ["train", "diffusion"] else argv[1:]
-    kept = [
-        word
-        for i, word in enumerate(rest)
-        if not {word, rest[i - 1] if i else ""} & {"--out", "--checkpoint", "--folder"}
-    ]
-    return shlex.join(["conjugo", "train", "diffusion", *kept])
 
 
 CONTENTS = {

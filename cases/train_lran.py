@@ -6,8 +6,6 @@ conjugo train lran --system ks --device cuda --time-limit 240
 
 from __future__ import annotations
 
-import shlex
-import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +13,7 @@ from typing import Any, Literal
 
 import torch
 
-from conjugo.cases.launch import launch
+from conjugo.cases.launch import launch, training_command
 from conjugo.cases.runs import Run
 from conjugo.cases.table import Table, seconds, significant
 from conjugo.cases.training_curve import training_curve
@@ -221,7 +219,7 @@ def card(
         data=f"{config.trajectories or COUNT[config.system]} trajectories, windows of {lengths} states, symmetry: "
         f"{training.symmetry}; the start ({training.start}, {training.centres} centres) took {seconds(fit_seconds)}. "
         "Scores: pooled NRMSE after so many steps on unseen trajectories.",
-        command=shlex.join(["conjugo", "train", "lran", *sys.argv[1:]]),
+        command=training_command("lran"),
         seed=config.seed,
         seconds=history.seconds,
         device=name,

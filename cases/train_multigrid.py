@@ -7,8 +7,6 @@ conjugo train multigrid --dimension 3 --device cuda --time-limit 240
 from __future__ import annotations
 
 import copy
-import shlex
-import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -225,7 +223,7 @@ def card(
         data=f"Trained on {', '.join(config.families)} on grids {shapes}, contrasts 10 to 1e6, each with its "
         f"{config.vectors} worst modes. Scores: median and worst iterations of cg to {config.rtol:.0e} on "
         f"{config.problems} unseen problems a family, grid {test}, cycles in float64.",
-        command=shlex.join(["conjugo", "train", "multigrid", *sys.argv[1:]]),
+        command=training_command("multigrid"),
         seed=config.seed,
         seconds=history.seconds,
         device=name,
@@ -259,6 +257,6 @@ def picture(history: History, rows: list[dict[str, Any]]) -> Figure:
 
 
 if __name__ == "__main__":
-    from conjugo.cases.launch import launch
+    from conjugo.cases.launch import launch, training_command
 
     raise SystemExit(launch(Config, main))

@@ -6,9 +6,7 @@ conjugo train operator --problem navier-stokes --model lsm --data flows.h5 --dev
 
 from __future__ import annotations
 
-import shlex
 import shutil
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +15,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from conjugo.cases.launch import launch
+from conjugo.cases.launch import launch, training_command
 from conjugo.cases.operator_recipes import RECIPES, Prepared, Recipe, Request
 from conjugo.cases.runs import Run
 from conjugo.cases.table import seconds
@@ -246,7 +244,7 @@ def card(config: Config, weights: Path, facts: dict[str, Any], parameters: int) 
         summary=f"{facts['label']}: {what}.",
         data=f"The first {config.train} samples of the generator, the next {config.validation} chose the weights; "
         f"{config.steps} steps of {config.batch}, {config.precision}.",
-        command=f"{shlex.join(['conjugo', 'train', 'operator', *sys.argv[1:]])}  # {config.steps} steps",
+        command=f"{training_command('operator')}  # {config.steps} steps",
         seed=config.seed,
         seconds=facts["train_seconds"],
         device=facts["trained_on"],
