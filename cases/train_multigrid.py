@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
+from conjugo.cases.launch import launch, training_command
 from conjugo.cases.runs import Run
 from conjugo.cases.table import Table, seconds
 from conjugo.learned.preconditioners.learned_multigrid import LearnedMultigrid
@@ -257,6 +258,4 @@ def picture(history: History, rows: list[dict[str, Any]]) -> Figure:
 
 
 if __name__ == "__main__":
-    from conjugo.cases.launch import launch, training_command
-
     raise SystemExit(launch(Config, main))
