@@ -44,10 +44,12 @@ DENSE = 1024
 CACHE_BYTES = 2**30
 """For the factors of all noise levels of the longest run."""
 
-SCHEDULES: dict[str, Schedule] = {"noise": VPSchedule(), "quiet": Quiet(VPSchedule())}
-"""Where samplers start: at noise, or at the middle of all that they could start from."""
+QUIET = "quiet"
+SCHEDULES: dict[bool, Schedule] = {False: VPSchedule(), True: Quiet(VPSchedule())}
+"""Whether samplers start at the middle of all the noise that they could start from."""
 
 ETAS = (0.85, 0.5, 0.15, 0.0)
+"""Shares of fresh noise; `QUIET` beside them starts without noise and adds none, as one choice: it pays as a whole."""
 SPLITS = ("paper", "ddim")
 BUDGETS = (19, 49, 99)
 MINE = (4, 9, 14, 19, 49, 99)
@@ -123,7 +125,7 @@ def linear_bayes(scene: Scene) -> Method:
 
 def sampler(
     name: str, scene: Scene, step: Callable[..., DataStep], budgets: tuple[int, ...], grid: dict[str, tuple[Any, ...]],
-    family: str, starts: tuple[str, ...] = ("noise", "quiet"),
+    family: str, etas: tuple[float | str, ...] = (*ETAS, QUIET),
 ) -> Method:  # fmt: skip
     """DDS with a data step that `step(**settings)` makes; steps are kept, with what they have factorised."""
     kept: dict[tuple[Any, ...], DataStep] = {}
@@ -133,10 +135,9 @@ def sampler(
         *,
         steps: int,
         seed: int,
-        eta: float,
+        eta: float | str,
         split: Split,
         noise: Noise = "unconditional",
-        start: str = "noise",
         draw: bool = False,
         **settings: Any,
     ) -> Reconstruction:
@@ -144,13 +145,14 @@ def sampler(
         if key not in kept:
             kept[key] = step(**settings)
         correct: DataStep = PerturbedStep(kept[key], len(y), seed=seed) if draw else kept[key]  # type: ignore[arg-type]
+        quiet = eta == QUIET
         result = dds(
-            scene.denoiser, correct, y, shape=scene.A.image_shape, evaluations=steps, eta=eta, split=split,
-            noise=noise, seed=seed, check=False, schedule=SCHEDULES[start],
+            scene.denoiser, correct, y, shape=scene.A.image_shape, evaluations=steps, eta=0.0 if quiet else float(eta),
+            split=split, noise=noise, seed=seed, check=False, schedule=SCHEDULES[quiet],
         )  # fmt: skip
         return Reconstruction(result.x, result.evaluations, 0, result.applications, result.seconds)
 
-    return Method(name, run, budgets, {**grid, "start": starts, "eta": ETAS, "split": SPLITS}, family)
+    return Method(name, run, budgets, {**grid, "eta": etas, "split": SPLITS}, family)
 
 
 def published(scene: Scene, budgets: tuple[int, ...]) -> Method:
@@ -160,7 +162,7 @@ def published(scene: Scene, budgets: tuple[int, ...]) -> Method:
         return krylov(scene, gamma, iterations)
 
     grid = {"gamma": GAMMAS, "iterations": ITERATIONS}
-    return sampler("DDS", scene, step, budgets, grid, "DDS", ("noise",))
+    return sampler("DDS", scene, step, budgets, grid, "DDS", ETAS)
 
 
 def strengthened(scene: Scene, budgets: tuple[int, ...], *, dense: bool) -> Method:
@@ -190,9 +192,9 @@ def ddnm(scene: Scene, budgets: tuple[int, ...], *, dense: bool) -> Method:
     if dense:
         like = scene.test.y[:1].double()
         return sampler("DDNM", scene, lambda rcond: NullSpaceStep(scene.A, rcond=rcond, like=like), budgets,
-                       {"rcond": (1e-2, 1e-3, 1e-1, 1e-6)}, "DDS", ("noise",))  # fmt: skip
+                       {"rcond": (1e-2, 1e-3, 1e-1, 1e-6)}, "DDS", ETAS)  # fmt: skip
     return sampler("DDNM", scene, lambda: KrylovStep(scene.A, iterations=50, noiseless=True), budgets, {}, "DDS",
-                   ("noise",))  # fmt: skip
+                   ETAS)  # fmt: skip
 
 
 def isotropic(scene: Scene, budgets: tuple[int, ...], *, dense: bool) -> Method:
