@@ -141,6 +141,19 @@ def test_verdicts_follow_from_the_table() -> None:
     assert "passed" in text
 
 
+def test_the_quiet_start_is_one_choice_and_not_the_published_one(scene: Scene) -> None:
+    """Without fresh noise it needs no seed; it comes closer than noise does where one estimate is wanted."""
+    found = {method.name: method for method in methods(scene)}
+    assert "quiet" not in found["DDS"].grid["eta"]
+    assert "quiet" in found["DDS+"].grid["eta"]
+    ours = found["ours"]
+    settings = {**ours.defaults(), "noise": "conditional"}
+    quiet = [ours.run(scene.test.y, steps=4, seed=seed, **{**settings, "eta": "quiet"}).x for seed in (0, 1)]
+    noisy = ours.run(scene.test.y, steps=4, seed=0, **{**settings, "eta": 0.85}).x
+    assert torch.equal(*quiet)
+    assert (quiet[0] - scene.test.truth).norm() < (noisy - scene.test.truth).norm()
+
+
 def test_spread_and_coverage_of_exact_samples_are_calibrated(scene: Scene) -> None:
     """Samples of the very law that the truth is from: spread as large as the error, intervals as wide as they say."""
     many = replace(scene, test=replace(scene.test, truth=scene.linear.sample(24, seed=5), y=torch.zeros(24, 3)))
